@@ -1,0 +1,1 @@
+"""AugGen: mixed identities from your own faces, chosen, mixed in and measured."""

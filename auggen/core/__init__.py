@@ -1,0 +1,1 @@
+"""What every room needs: errors, params, seeds, files, resume state, devices, progress."""

@@ -1,0 +1,35 @@
+"""Devices, ranks, threads and precision, all through accelerate."""
+
+import os
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
+    """Returns accelerate's name: `auto` is bf16 where the hardware computes it natively.
+
+    On a processor without bf16 instructions bf16 is emulated and far slower than fp32.
+    """
+    if precision == "fp32":
+        return "no"
+    if precision == "bf16":
+        return "bf16"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def start_accelerator(precision: Precision) -> Accelerator:
+    """Returns an Accelerator; sets torch's threads to cores / processes and asks for determinism.
+
+    accelerate without a configuration of the user's own sets one thread, which we undo.
+    """
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // local_processes))
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return Accelerator(mixed_precision=resolve_precision(precision))

@@ -1,0 +1,73 @@
+"""Strict reading of params.yaml: one pydantic model per section, errors before any work."""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from auggen.core.errors import UserError
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """Base of every params section: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """SafeLoader that reads floats and booleans as YAML 1.2 (and DVC) does.
+
+    PyYAML follows YAML 1.1: it reads `1e-4` as text and `on` as true.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, rule) for tag, rule in rules if not tag.endswith((":float", ":bool"))]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$")
+_Yaml12Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def load_params(path: Path) -> dict[str, Any]:
+    """Reads a params file as nested dicts. Raises UserError if missing or not a YAML mapping."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such params file; run from the project's root")
+    try:
+        content = yaml.load(path.read_text(), Loader=_Yaml12Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold `key: value` lines, found {type(content).__name__}")
+    return content
+
+
+def read_params(path: Path, key: str, kind: type[T]) -> T:
+    """Returns `key` (dots descend, e.g. `synthesize.sampler`) of a params file, checked as `kind`.
+
+    `kind` is a `Section` or any type pydantic knows (float, list[int]). An int serves where a
+    float is asked for. Raises UserError naming file, field, value and what is allowed.
+    """
+    value: Any = load_params(path)
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise UserError(f"{path}: `{key}` is missing; add it (see the README or presets/)")
+        value = value[part]
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        lines = [
+            f"`{'.'.join([key, *map(str, item['loc'])])}` is {item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise UserError(f"{path}: " + "; ".join(lines)) from error

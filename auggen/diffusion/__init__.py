@@ -1,0 +1,1 @@
+"""The class-conditional generator: EDM, from scratch on one labelled face set."""

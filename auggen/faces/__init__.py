@@ -1,0 +1,1 @@
+"""Face sets: labelled images in Parquet shards with a manifest."""

@@ -1,0 +1,1 @@
+"""From photographs on disk to face sets, identity-disjoint splits and benchmark lists."""

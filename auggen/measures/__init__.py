@@ -1,0 +1,1 @@
+"""Pure measures on embeddings: similarity, verification, identification, consistency."""

@@ -1,0 +1,1 @@
+"""Benchmark protocols on held-out people, and the comparison of real against mixed."""
