@@ -1,0 +1,85 @@
+"""Image bytes to uint8 tensors and back. Dimensions: n images, c channels, h height, w width."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from auggen.core.errors import UserError
+
+MAX_PIXELS = 1 << 26
+_FORMATS = ("JPEG", "PNG", "PPM")
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def decode_image(
+    source: bytes | Path, *, channels: int, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> UInt8[Tensor, "c h w"]:
+    """Decodes one JPEG, PNG or PGM/PPM image of 8 bits a channel, upright as its EXIF says.
+
+    Grey is ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B); transparency is ignored; a grey image
+    asked for in colour repeats its one channel.
+
+    Args:
+        source: encoded bytes, or the file that holds them.
+        channels: 1 for grey, 3 for RGB.
+        name: how errors call the image; the path by default.
+        max_pixels: largest height times width that is decoded.
+
+    Raises:
+        UserError: unreadable, truncated, of another format or depth, or too large.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "image")
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _check_header(image, content, name, max_pixels)
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.array(upright.convert("L" if channels == 1 else "RGB"))
+    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{name}: not a readable JPEG, PNG or PGM image ({error}); repair or remove it"
+        ) from error
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
+
+
+def _check_header(image: Image.Image, content: bytes, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UserError(
+            f"{name}: {width}x{height} pixels exceed the limit of {max_pixels}; shrink or remove it"
+        )
+    if image.mode not in _MODES:
+        raise UserError(f"{name}: pixels of type {image.mode}; save it with 8 bits a channel")
+    if content[:2] in (b"P5", b"P6") and isinstance(image, ImageFile.ImageFile):
+        spare = len(content) - image.tile[0].offset - width * height * len(image.getbands())
+        if spare > 0:  # a reader would return a shifted picture and not complain
+            raise UserError(
+                f"{name}: {spare} bytes too long for {width}x{height} pixels (line ends converted "
+                "in transfer?); fetch an undamaged copy"
+            )
+
+
+def encode_png(image: UInt8[Tensor, "c h w"]) -> bytes:
+    """Encodes a grey (c = 1) or RGB (c = 3) image without loss."""
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def to_unit(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Maps bytes 0..255 to float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+    """Maps [-1, 1] to bytes: the inverse of `to_unit`; what lies outside is clamped."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,188 @@
+"""Face sets: a folder of Parquet shards and a manifest, which other tools open too.
+
+Columns: `image` struct {bytes: PNG, path}, `label` int32, then any provenance columns.
+Dimensions: n images, c channels, h height, w width.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from auggen.core.errors import UserError
+from auggen.core.files import write_bytes, write_json
+from auggen.faces.decode import decode_image, encode_png
+from auggen.faces.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, Shard, read_manifest
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """A face set in memory."""
+
+    images: UInt8[Tensor, "n c h w"]
+    """Pixels 0..255."""
+    labels: Int64[Tensor, " n"]
+    """Class of each image, 0..num_classes-1."""
+    paths: list[str]
+    """Where each image came from, relative to its source."""
+    extra: pd.DataFrame
+    """Provenance columns, n rows."""
+    manifest: Manifest
+    """What the folder says of itself."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of identities."""
+        return self.manifest.num_classes
+
+
+def write_face_set(
+    folder: Path,
+    images: Iterable[UInt8[Tensor, "c h w"]],
+    labels: Sequence[int] | Tensor,
+    paths: Sequence[str],
+    *,
+    identities: Sequence[str],
+    source_digest: str,
+    extra: pd.DataFrame | None = None,
+    rows_per_shard: int = 4096,
+) -> Manifest:
+    """Writes a face set into an existing empty folder; holds at most one shard in memory.
+
+    Args:
+        folder: usually an `atomic_directory`.
+        images: all of one square size; an iterator is consumed once.
+        labels: class of each image, in 0..len(identities)-1.
+        paths: name of each image.
+        identities: name of each class, no name twice.
+        source_digest: digest of what the images were made of.
+        extra: provenance columns, one row an image.
+        rows_per_shard: images in a file.
+
+    Raises:
+        ValueError: the arguments disagree in length, or images in shape.
+    """
+    classes = torch.as_tensor(labels, dtype=torch.int64).cpu()
+    extra = pd.DataFrame(index=range(len(paths))) if extra is None else extra
+    if not len(classes) == len(paths) == len(extra):
+        raise ValueError(f"{len(classes)} labels, {len(paths)} paths, {len(extra)} extra rows")
+    shards: list[Shard] = []
+    shape: tuple[int, ...] | None = None
+    stream = iter(images)
+    for start in range(0, len(paths), rows_per_shard):
+        rows = slice(start, min(start + rows_per_shard, len(paths)))
+        encoded: list[bytes] = []
+        for image in islice(stream, rows.stop - rows.start):
+            shape = shape or tuple(image.shape)
+            if tuple(image.shape) != shape or shape[1] != shape[2]:
+                raise ValueError(f"image of shape {tuple(image.shape)} in a set of {shape}")
+            encoded.append(encode_png(image.cpu()))
+        if len(encoded) != rows.stop - rows.start:
+            raise ValueError(f"{start + len(encoded)} images for {len(paths)} paths")
+        table = _to_table(encoded, classes[rows], paths[rows], extra.iloc[rows])
+        shards.append(_write_shard(folder / f"shard-{len(shards):05d}.parquet", table))
+    if shape is None or next(stream, None) is not None:
+        raise ValueError(f"not one image for each of {len(paths)} paths")
+    manifest = Manifest.model_validate(
+        {
+            "format_version": FORMAT_VERSION,
+            "image_size": shape[1],
+            "channels": shape[0],
+            "num_classes": len(identities),
+            "num_images": len(paths),
+            "identities": list(identities),
+            "images_per_identity": torch.bincount(classes, minlength=len(identities)).tolist(),
+            "shards": shards,
+            "source_digest": source_digest,
+        }
+    )
+    write_json(folder / MANIFEST_NAME, manifest.model_dump())
+    return manifest
+
+
+def _to_table(
+    encoded: Sequence[bytes], labels: Tensor, paths: Sequence[str], extra: pd.DataFrame
+) -> pa.Table:
+    pictures = [{"bytes": png, "path": path} for png, path in zip(encoded, paths, strict=True)]
+    table = pa.table(
+        {
+            "image": pa.array(pictures, _IMAGE),
+            "label": pa.array(labels.tolist(), pa.int32()),
+        }
+    )
+    provenance = pa.Table.from_pandas(extra, preserve_index=False)
+    for name in provenance.column_names:
+        table = table.append_column(name, provenance.column(name))
+    return table
+
+
+def _write_shard(path: Path, table: pa.Table) -> Shard:
+    stream = io.BytesIO()
+    pq.write_table(table, stream, compression="zstd", use_dictionary=False)
+    content = stream.getvalue()
+    write_bytes(path, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return Shard(file=path.name, rows=table.num_rows, sha256=digest)
+
+
+def read_face_set(folder: Path) -> FaceSet:
+    """Reads a whole face set into memory, checking every shard against the manifest.
+
+    Raises:
+        UserError: a shard is missing, corrupt or disagrees with the manifest; names the file.
+    """
+    manifest = read_manifest(folder)
+    tables = [table for _, table in _read_tables(folder, manifest)]
+    size = (manifest.channels, manifest.image_size, manifest.image_size)
+    images = torch.empty((manifest.num_images, *size), dtype=torch.uint8)
+    labels: list[int] = []
+    paths: list[str] = []
+    for shard, table in zip(manifest.shards, tables, strict=True):
+        for row in table.select(["image", "label"]).to_pylist():
+            place = f"{folder / shard.file}, row {len(paths)}"
+            image = decode_image(row["image"]["bytes"], channels=manifest.channels, name=place)
+            if tuple(image.shape) != size:
+                raise _corrupt(folder, f"image of shape {tuple(image.shape)} at {place}")
+            images[len(paths)] = image
+            labels.append(row["label"])
+            paths.append(row["image"]["path"])
+    classes = torch.tensor(labels, dtype=torch.int64)
+    counts = torch.bincount(classes.clamp(min=0), minlength=manifest.num_classes).tolist()
+    if min(labels) < 0 or counts != manifest.images_per_identity:
+        raise _corrupt(folder, "labels disagree with the manifest")
+    names = tables[0].column_names[2:]
+    columns = pa.concat_tables(table.select(names) for table in tables).to_pydict()
+    extra = pd.DataFrame(columns, index=range(manifest.num_images))
+    return FaceSet(images, classes, paths, extra, manifest)
+
+
+def _read_tables(folder: Path, manifest: Manifest) -> Iterator[tuple[Shard, pa.Table]]:
+    for shard in manifest.shards:
+        path = folder / shard.file
+        if not path.is_file():
+            raise UserError(f"{path}: missing; delete {folder} and run `dvc repro` again")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != shard.sha256:
+            raise _corrupt(folder, f"{path} does not have the digest that its manifest names")
+        try:
+            table = pq.read_table(io.BytesIO(content))
+        except pa.ArrowException as error:
+            raise _corrupt(folder, f"{path} is no Parquet file ({error})") from error
+        if table.num_rows != shard.rows or table.schema.names[:2] != ["image", "label"]:
+            raise _corrupt(folder, f"{path} has other rows or columns than its manifest says")
+        yield shard, table
+
+
+def _corrupt(folder: Path, what: str) -> UserError:
+    return UserError(f"{folder}: corrupt face set: {what}; delete it and run `dvc repro` again")
