@@ -42,17 +42,22 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 @contextmanager
-def resume_folder(stage: str, config: Any, *inputs: Path) -> Iterator[Path]:
-    """Yields the folder that holds a run's resume state, locked; removes it when the block ends well.
+def resume_folder(stage: str, config: Any, *inputs: Path, is_main: bool = True) -> Iterator[Path]:
+    """Yields the folder of a run's resume state, locked; removes it when the block ends well.
 
     The folder is `$DVC_ROOT/.checkpoints/<stage>-<key>` (DVC deletes outs before a run, so state
     lives elsewhere). The key hashes `config`, the contents of `inputs` and this package's code:
     changed params never meet foreign state, and a second run with the same key waits for the first.
+    In a run of several processes only the main one locks and removes; the others get the path and
+    must wait for it (`accelerator.wait_for_everyone`) before they read and before the block ends.
     """
     parts = [repr(config), torch.__version__, digest_files(_CODE, pattern="*.py")]
     parts += [digest_files(path) for path in inputs]
     root = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
     folder = root / f"{stage}-{derive_seed(*parts):016x}"
+    if not is_main:
+        yield folder
+        return
     root.mkdir(parents=True, exist_ok=True)
     lock_path = folder.with_suffix(".lock")
     with FileLock(lock_path):

@@ -29,7 +29,8 @@ def start_accelerator(precision: Precision) -> Accelerator:
     accelerate without a configuration of the user's own sets one thread, which we undo.
     """
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // local_processes))
     torch.use_deterministic_algorithms(True, warn_only=True)
     return Accelerator(mixed_precision=resolve_precision(precision))

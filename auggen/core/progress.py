@@ -11,5 +11,5 @@ T = TypeVar("T")
 def progress(
     items: Iterable[T], what: str, *, total: int | None = None, first: int = 0, show: bool = True
 ) -> "tqdm[T]":
-    """Wraps an iterable. `first` counts the items done before a resume; `show` is False off rank 0."""
+    """Wraps an iterable. `first` counts items done before a resume; `show` is False off rank 0."""
     return tqdm(items, desc=what, total=total, initial=first, disable=None if show else True)

@@ -7,7 +7,7 @@ import torch
 
 
 def derive_seed(*keys: int | str) -> int:
-    """Returns a 63-bit seed that depends on the keys alone, e.g. `derive_seed(seed, "batch", 7)`."""
+    """Returns a 63-bit seed that depends on the keys alone: `derive_seed(seed, "batch", 7)`."""
     digest = hashlib.blake2b(repr(keys).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
