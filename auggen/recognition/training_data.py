@@ -1,0 +1,128 @@
+"""What a training folder holds, and which of its rows make up batch k.
+
+A folder is a face set of real images; a mixed one has, besides, the face set `synthetic/` (the
+pool), `selection.parquet` (the rows of it to use) and `selection.json` (the MixingPlan).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int, UInt8
+from pydantic import ValidationError
+from torch import Tensor
+
+from auggen.core.errors import UserError
+from auggen.core.files import read_json
+from auggen.core.seeds import torch_generator
+from auggen.faces.shards import read_face_set
+from auggen.recognition.mixing_plan import MixingPlan
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Real rows first, then synthetic rows; real classes first, then mixed classes."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"]
+    num_real: int
+    """Real images: rows [0, num_real)."""
+    num_real_classes: int
+    sources: Int[Tensor, "k 2"]
+    """The two real classes of each class; a real class is its own source twice."""
+    plan: MixingPlan | None
+    """How synthetic rows enter; None if there are none."""
+
+    @property
+    def num_classes(self) -> int:
+        """Real and mixed classes."""
+        return len(self.sources)
+
+
+def read_training_data(folder: Path) -> TrainingData:
+    """Reads a real or mixed training folder. Raises UserError naming what does not fit."""
+    real = read_face_set(folder)
+    own = torch.arange(real.num_classes)
+    sources = torch.stack([own, own], dim=1)
+    plan_path = folder / "selection.json"
+    plan = _read_plan(plan_path) if plan_path.is_file() else None
+    if plan is None or plan.num_images == 0:
+        return TrainingData(
+            real.images, real.labels, len(real.labels), real.num_classes, sources, None
+        )
+    pool = read_face_set(folder / "synthetic")
+    table = pd.read_parquet(folder / "selection.parquet")
+    if len(table) != plan.num_images:
+        raise UserError(
+            f"{folder}/selection.parquet: {len(table)} rows, but selection.json says "
+            f"{plan.num_images}; run `dvc repro select`"
+        )
+    if (pool.manifest.image_size, pool.manifest.channels) != (
+        real.manifest.image_size,
+        real.manifest.channels,
+    ):
+        raise UserError(f"{folder}/synthetic: image shape differs from the real images'")
+    label = table["label"].to_numpy(np.int64)
+    mixed_sources = (table[table["label"] >= 0].drop_duplicates("label").sort_values("label"))[
+        ["source_i", "source_j"]
+    ].to_numpy(np.int64)
+    labels = torch.from_numpy(np.where(label >= 0, real.num_classes + label, -1 - label))
+    return TrainingData(
+        images=torch.cat([real.images, pool.images[torch.from_numpy(table["row"].to_numpy())]]),
+        labels=torch.cat([real.labels, labels]),
+        num_real=len(real.labels),
+        num_real_classes=real.num_classes,
+        sources=torch.cat([sources, torch.from_numpy(mixed_sources)]),
+        plan=plan,
+    )
+
+
+def _read_plan(path: Path) -> MixingPlan:
+    try:
+        return MixingPlan.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {error}; run `dvc repro select`") from error
+
+
+class BatchPlan:
+    """The rows of every batch of a training: real and synthetic rows in their planned shares.
+
+    Each kind is read in its own shuffled passes, without replacement within a pass. The batch at a
+    step depends on (seed, step) alone, so a resumed training needs no loader state; with no
+    synthetic rows the batches are those of a real-only training.
+    """
+
+    def __init__(self, data: TrainingData, *, seed: int, steps: int, batch_size: int) -> None:
+        self._seed = seed
+        self._num_real = data.num_real
+        self._num_synthetic = len(data.labels) - data.num_real
+        shares = [
+            data.plan.share_at(step / steps, data.num_real) if data.plan else 0.0
+            for step in range(steps)
+        ]
+        wanted = np.concatenate([[0.0], np.cumsum(shares)]) * batch_size
+        self._synthetic_before = np.floor(wanted + 1e-6).astype(np.int64)
+        self._real_before = np.arange(steps + 1) * batch_size - self._synthetic_before
+
+    def num_synthetic_draws(self) -> int:
+        """Returns how many synthetic images the whole training sees, repeats counted."""
+        return int(self._synthetic_before[-1])
+
+    def rows(self, step: int) -> Int[Tensor, " b"]:
+        """Returns the row indices of the batch at `step`, real rows first."""
+        real = self._draw("real", self._num_real, self._real_before, step)
+        synthetic = self._draw("synthetic", self._num_synthetic, self._synthetic_before, step)
+        return torch.cat([real, self._num_real + synthetic])
+
+    def _draw(self, kind: str, num: int, before: np.ndarray, step: int) -> Int[Tensor, " b"]:
+        first, last = int(before[step]), int(before[step + 1])
+        rows: list[Tensor] = [torch.empty(0, dtype=torch.int64)]
+        while first < last:
+            index, offset = divmod(first, num)
+            take = min(last - first, num - offset)
+            order = torch.randperm(num, generator=torch_generator(self._seed, kind, index))
+            rows.append(order[offset : offset + take])
+            first += take
+        return torch.cat(rows)
