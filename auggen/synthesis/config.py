@@ -1,0 +1,52 @@
+"""Params of the sections `search` and `synthesize`."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt, MinLen
+from pydantic import Field
+
+from auggen.core.params import Section
+from auggen.diffusion.samplers import SamplerConfig
+
+Mixing = Literal["condition", "score", "none"]
+PairRule = Literal["random", "distant", "close"]
+Weight = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SearchConfig(Section):
+    """How the weights (alpha, beta) of c_star = alpha * c_i + beta * c_j are found."""
+
+    mode: Literal["grid", "fixed"]
+    """grid: judge every point; fixed: take `alpha` and `beta` as they are."""
+    alpha: Weight
+    """Weight of the first source if `mode` is fixed."""
+    beta: Weight
+    """Weight of the second source if `mode` is fixed."""
+    grid: Annotated[list[Weight], MinLen(1)]
+    """Values of either weight (the paper: 0.1 to 1.1); (a, b) and (b, a) are one point."""
+    num_pairs: Count
+    """Random source pairs that every point is judged on."""
+    images_per_pair: Annotated[int, Field(ge=2)]
+    """Images of each pair; m_s compares them with one another."""
+    seed: int
+    """Seed of pairs and noise, the same at every point."""
+
+
+class SynthesizeConfig(Section):
+    """What the pool of mixed identities holds."""
+
+    mixing: Mixing
+    """condition: AugGen; score: ScoreMix; none: real identities sampled anew (D_repro)."""
+    pair_rule: PairRule
+    """How source pairs are drawn; distant and close by cosine of M_orig's class centres."""
+    num_classes: Count
+    """Mixed identities; more of them extend the same list."""
+    images_per_class: Count
+    """Images of each mixed identity."""
+    batch_size: Count
+    """Rows of every network call; part of the recipe, for other sizes change last bits."""
+    seed: int
+    """Seed of pairs and noise."""
+    sampler: SamplerConfig
+    """Solver and its steps."""

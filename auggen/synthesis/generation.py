@@ -1,0 +1,170 @@
+"""Drawing many images: whole batches shared out among processes, restartable, order-free.
+
+Image k depends on its own sources, weights and noise seed alone: the network always sees exactly
+`batch_size` rows, and row k always sits at the same place of the same batch.
+Dimensions: n images, c channels, h height, w width.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
+
+from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
+from auggen.core.progress import progress
+from auggen.diffusion.samplers import SamplerConfig, condition_denoiser, sample
+from auggen.faces.decode import to_uint8
+from auggen.synthesis.conditions import Network, mix_conditions, mix_scores
+from auggen.synthesis.config import Mixing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to draw: one row an image."""
+
+    source_i: Int64[Tensor, " n"]
+    """First source, a real class."""
+    source_j: Int64[Tensor, " n"]
+    """Second source; the first one again for a real identity drawn anew."""
+    alpha: Float32[Tensor, " n"]
+    """Weight of the first source."""
+    beta: Float32[Tensor, " n"]
+    """Weight of the second source."""
+    seed: Int64[Tensor, " n"]
+    """Seed of the noise."""
+
+    def __len__(self) -> int:
+        return len(self.seed)
+
+    def part(self, rows: slice | Int64[Tensor, " m"]) -> Self:
+        """Returns some of the rows."""
+        columns = (self.source_i, self.source_j, self.alpha, self.beta, self.seed)
+        return type(self)(*(column[rows] for column in columns))
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A denoiser with all that decides how it draws."""
+
+    network: Network
+    """(x, sigma, condition) -> D_x."""
+    num_classes: int
+    """Width of the condition."""
+    image_shape: tuple[int, int, int]
+    """Channels, height, width."""
+    mixing: Mixing
+    """How two sources are joined."""
+    batch_size: int
+    """Rows of every network call."""
+    sampler: SamplerConfig
+    """Solver."""
+    device: torch.device
+    """Where the network lives."""
+
+
+def draw_noise(
+    seeds: Int64[Tensor, " n"], shape: tuple[int, int, int]
+) -> Float32[Tensor, "n c h w"]:
+    """Returns standard normal noise; each image's comes from a CPU generator of its own."""
+    rows = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()
+    ]
+    return torch.stack(rows)
+
+
+def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
+    """Draws at most `batch_size` images; a short batch is padded by repeating its last row."""
+    count = len(recipe)
+    padded = recipe.part(torch.arange(generator.batch_size).clamp(max=count - 1))
+    device, width = generator.device, generator.num_classes
+    i, j = padded.source_i.to(device), padded.source_j.to(device)
+    alpha, beta = padded.alpha.to(device), padded.beta.to(device)
+    guidance = generator.sampler.guidance
+    if generator.mixing == "score":
+        one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
+        c_i = mix_conditions(i, i, one, zero, width)
+        c_j = mix_conditions(j, j, one, zero, width)
+        denoise = mix_scores(generator.network, c_i, c_j, alpha, guidance)
+    else:
+        c_star = mix_conditions(i, j, alpha, beta, width)
+        denoise = condition_denoiser(generator.network, c_star, guidance)
+    noise = draw_noise(padded.seed, generator.image_shape).to(device)
+    return to_uint8(sample(denoise, noise, generator.sampler)[:count].cpu())
+
+
+def batches_of(num_images: int, batch_size: int) -> list[slice]:
+    """Returns the rows of each batch, in order; only the last may be short."""
+    starts = range(0, num_images, batch_size)
+    return [slice(start, min(start + batch_size, num_images)) for start in starts]
+
+
+def draw_share(
+    draw: Callable[[Recipe], Tensor],
+    recipe: Recipe,
+    batch_size: int,
+    folder: Path,
+    *,
+    rank: int = 0,
+    num_processes: int = 1,
+) -> None:
+    """Draws the batches rank, rank + num_processes, ... that `folder` does not hold yet."""
+    batches = batches_of(len(recipe), batch_size)
+    mine = range(rank, len(batches), num_processes)
+    missing = [number for number in mine if not _batch_path(folder, number).exists()]
+    done = len(mine) - len(missing)
+    for number in progress(missing, "drawing", total=len(mine), first=done, show=rank == 0):
+        images = draw(recipe.part(batches[number]))
+        save_tensors(_batch_path(folder, number), {"images": images}, {"batch": number})
+
+
+def read_drawn(folder: Path, num_images: int, batch_size: int) -> Iterator[Tensor]:
+    """Yields the drawn images uint8 [c h w] in order, one batch in memory at a time."""
+    for number in range(len(batches_of(num_images, batch_size))):
+        yield from load_tensors(_batch_path(folder, number))[0]["images"]
+
+
+def _batch_path(folder: Path, number: int) -> Path:
+    return folder / f"batch-{number:06d}.safetensors"
+
+
+@contextmanager
+def drawn_images(
+    generator: Generator,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    stage: str,
+    key: Any,
+    *inputs: Path,
+) -> Iterator[Iterator[Tensor]]:
+    """Draws all images of a recipe with all processes; yields them on the main process.
+
+    Finished batches survive a kill in the resume folder of (stage, key, inputs) and are removed
+    when the block ends well. Processes other than the main one get an empty iterator and wait at
+    the end of the block.
+    """
+    with ExitStack() as stack:
+        place = [""]
+        if accelerator.is_main_process:  # it alone holds the lock, for all
+            place[0] = str(stack.enter_context(resume_folder(stage, key, *inputs)))
+        if accelerator.num_processes > 1:
+            broadcast_object_list(place)
+        folder = Path(place[0])
+        draw_share(
+            lambda part: draw_batch(generator, part),
+            recipe,
+            generator.batch_size,
+            folder,
+            rank=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+        )
+        accelerator.wait_for_everyone()
+        main = accelerator.is_main_process
+        yield read_drawn(folder, len(recipe) if main else 0, generator.batch_size)
+        accelerator.wait_for_everyone()
