@@ -21,7 +21,7 @@ class AugmentConfig(Section):
     affine: Probability
     """Rotation up to 12 degrees, shift up to 8 % of the side, scale 0.9 to 1.1."""
     photometric: Probability
-    """Contrast 0.6 to 1.4, brightness up to 0.3 of the range, a lateral light gradient up to 0.4."""
+    """Contrast 0.6 to 1.4, brightness and a light gradient across the face, up to 0.3 and 0.4."""
     lowres: Probability
     """Reduction to 25 to 75 % of the side and back."""
     erase: Probability
@@ -32,7 +32,7 @@ class TrainConfig(Section):
     """The one recipe that real and mixed training sets share."""
 
     backbone: Literal["small", "ir_18", "ir_34", "ir_50", "ir_100"]
-    """Network depth; the ir_* are those of the face-recognition literature."""
+    """Network depth; the ir_* are those of the face-recognition literature, `small` is cheaper."""
     width: Annotated[int, Ge(8)]
     """Channels of the first stage; each later stage doubles them (64 in the literature)."""
     embedding_size: Annotated[int, Ge(2)]

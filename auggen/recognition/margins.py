@@ -17,7 +17,7 @@ def cosface(cosine: Float[Tensor, " n"], margin: Float[Tensor, " n"]) -> Float[T
 
 
 def arcface(cosine: Float[Tensor, " n"], margin: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Returns cos(theta + m), m in radians, with its true gradient (ArcFace, arXiv 1801.07698, eq. 3).
+    """Returns cos(theta + m), m in radians, with its true gradient (arXiv 1801.07698, eq. 3).
 
     Where theta + m would pass pi the cosine is no longer monotone; there the value continues
     linearly as cos(theta) - m sin(pi - m), as is common.
@@ -82,8 +82,10 @@ class MarginHead(nn.Module):
             own = arcface_detached(own, margin)
         else:
             own = adaface(own, margin, self._quality(embeddings))
-        logits = self.scale * cosine.scatter(1, labels[:, None], own[:, None])
-        return logits if excluded is None else logits.masked_fill(excluded, -torch.inf)
+        logits: Tensor = self.scale * cosine.scatter(1, labels[:, None], own[:, None])
+        if excluded is not None:
+            logits.masked_fill_(excluded, -torch.inf)
+        return logits
 
     def _quality(self, embeddings: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Returns clip(h (|z| - mean) / (std + 1e-3), -1, 1), h = 0.333 (AdaFace, eq. 8)."""

@@ -26,7 +26,7 @@ class MixingPlan(Section):
     num_images: Annotated[int, Ge(0)]
     """Synthetic images chosen."""
     batch_share: BatchShare
-    """Fraction of a batch that is synthetic, before the schedule; `proportional` = by image count."""
+    """Synthetic fraction of a batch before the schedule; `proportional` = by image count."""
     schedule: Schedule
     """constant; ramp_up 0 -> share; ramp_down share -> 0; switch_over share -> 0 at `switch_at`."""
     switch_at: Annotated[float, Ge(0), Le(1)]

@@ -204,7 +204,7 @@ def train_recogniser(
     accelerator = start_accelerator(config.precision)
     steps = config.num_steps(len(data.labels))
     bare, architecture = build_recogniser(config, data, seed)
-    bare = bare.to(accelerator.device, memory_format=torch.channels_last)
+    bare = bare.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     optimizer = _optimizer(bare, config)
     average = {k: v.clone() for k, v in bare.backbone.state_dict().items()}
     batches = _Batches(
