@@ -122,5 +122,5 @@ def separation(
 
 
 def total(m_s: Float[Tensor, " p"], m_d: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
-    """Returns m_total = m_s + m_d (arXiv 2503.11544): alike among themselves, unlike the sources."""
+    """Returns m_total = m_s + m_d (arXiv 2503.11544): alike to one another, unlike the sources."""
     return m_s + m_d

@@ -3,6 +3,8 @@
 Dimensions: k real classes, p pairs, d embedding size.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -19,17 +21,42 @@ def count_pairs(num_classes: int) -> int:
     return num_classes * (num_classes - 1) // 2
 
 
-def random_pairs(
-    num_pairs: int, num_classes: int, seed: int, *, field: str
+def sample_identity_pairs(
+    num_pairs: int,
+    num_classes: int,
+    rule: PairRule,
+    seed: int,
+    *,
+    field: str,
+    centres: Callable[[], Tensor] | None = None,
 ) -> Int64[Tensor, "p 2"]:
-    """Returns distinct random pairs (i, j), i < j; more pairs extend the same list.
+    """Returns distinct pairs (i, j), i < j; asking for more pairs extends the same list.
 
-    Pairs are drawn until enough distinct ones are seen: no list of all pairs is ever held.
+    Args:
+        num_pairs: how many.
+        num_classes: number of real identities.
+        rule: random (AugGen); distant (ScoreMix's finding) or close: by cosine of the centres.
+        seed: of the random rule.
+        field: the param that asked, for the error.
+        centres: computes the L2-normalised class centres [k d] in M_orig's space; the random
+            rule does without.
 
     Raises:
-        UserError: there are fewer distinct pairs than `field` asks for.
+        UserError: there are fewer distinct pairs than asked for.
     """
-    _check_available(num_pairs, num_classes, field)
+    available = count_pairs(num_classes)
+    if num_pairs > available:
+        raise UserError(
+            f"`{field}` is {num_pairs}, but {num_classes} real identities give only {available} "
+            f"distinct pairs; set it to {available} or less, or add identities"
+        )
+    if rule == "random" or centres is None:
+        return _random_pairs(num_pairs, num_classes, seed)
+    return _ordered_pairs(num_pairs, centres(), descending=rule == "close")
+
+
+def _random_pairs(num_pairs: int, num_classes: int, seed: int) -> Int64[Tensor, "p 2"]:
+    """Draws pairs until enough distinct ones are seen: no list of all pairs is ever held."""
     generator = torch_generator(seed, "pairs")
     pairs: dict[tuple[int, int], None] = {}
     while len(pairs) < num_pairs:
@@ -37,36 +64,6 @@ def random_pairs(
             if i != j:
                 pairs[min(i, j), max(i, j)] = None
     return torch.tensor(list(pairs)[:num_pairs], dtype=torch.int64)
-
-
-def sample_identity_pairs(
-    num_pairs: int, rule: PairRule, centres: Float[Tensor, "k d"], seed: int, *, field: str
-) -> Int64[Tensor, "p 2"]:
-    """Returns distinct pairs (i, j), i < j; asking for more pairs extends the same list.
-
-    Args:
-        num_pairs: how many.
-        rule: random (AugGen); distant (ScoreMix's finding) or close: by cosine of the centres.
-        centres: L2-normalised class centres of the real identities in M_orig's space.
-        seed: of the random rule.
-        field: the param that asked, for the error.
-
-    Raises:
-        UserError: there are fewer distinct pairs than asked for.
-    """
-    if rule == "random":
-        return random_pairs(num_pairs, len(centres), seed, field=field)
-    _check_available(num_pairs, len(centres), field)
-    return _ordered_pairs(num_pairs, centres, descending=rule == "close")
-
-
-def _check_available(num_pairs: int, num_classes: int, field: str) -> None:
-    available = count_pairs(num_classes)
-    if num_pairs > available:
-        raise UserError(
-            f"`{field}` is {num_pairs}, but {num_classes} real identities give only {available} "
-            f"distinct pairs; set it to {available} or less, or add identities"
-        )
 
 
 def _ordered_pairs(

@@ -1,15 +1,15 @@
 """The pool: images of mixed identities with their provenance, written shard by shard.
 
-Dimensions: n images, k real classes, q pool classes, d embedding size.
+Dimensions: n images, k real classes, q pool classes.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from auggen.core.errors import UserError
@@ -27,9 +27,14 @@ _PICTURE_CLASSES, _PICTURE_IMAGES = 10, 8
 
 
 def choose_sources(
-    config: SynthesizeConfig, centres: Float[Tensor, "k d"]
+    config: SynthesizeConfig, num_classes: int, centres: Callable[[], Tensor]
 ) -> Int64[Tensor, "q 2"]:
     """Returns the two sources of each pool class; mixing `none` takes real class q twice.
+
+    Args:
+        config: section `synthesize`.
+        num_classes: number of real identities.
+        centres: computes their class centres [k d], if the pair rule asks for them.
 
     Raises:
         UserError: more classes asked for than there are pairs (or, for `none`, real identities).
@@ -37,15 +42,16 @@ def choose_sources(
     if config.mixing != "none":
         return sample_identity_pairs(
             config.num_classes,
+            num_classes,
             config.pair_rule,
-            centres,
             config.seed,
             field="synthesize.num_classes",
+            centres=centres,
         )
-    if config.num_classes > len(centres):
+    if config.num_classes > num_classes:
         raise UserError(
             f"`synthesize.num_classes` is {config.num_classes}, but mixing `none` draws real "
-            f"identities anew and there are only {len(centres)}; set it to {len(centres)} or less"
+            f"identities anew and there are only {num_classes}; set it to {num_classes} or less"
         )
     return torch.arange(config.num_classes)[:, None].repeat(1, 2)
 

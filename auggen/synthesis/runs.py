@@ -123,7 +123,9 @@ def run_synthesis(models: Models, search_dir: Path, out: Path, config: Synthesiz
     manifest = models.check()
     weights = read_weights(search_dir)
     accelerator = start_accelerator(config.sampler.precision)
-    sources = choose_sources(config, _centres(models, config, accelerator.device))
+    sources = choose_sources(
+        config, manifest.num_classes, lambda: _centres(models, config, accelerator.device)
+    )
     recipe = plan_pool(config, sources, weights.alpha, weights.beta)
     generator = models.generator(config.mixing, config.batch_size, config.sampler, accelerator)
     inputs = (models.real_dir, models.generator_dir, models.recogniser_dir, search_dir)

@@ -10,6 +10,7 @@ Dimensions: n images, k real classes, g grid points, p pairs, r images a pair, d
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -27,7 +28,7 @@ from auggen.measures.identity import (
 )
 from auggen.synthesis.config import SearchConfig
 from auggen.synthesis.generation import Recipe
-from auggen.synthesis.pairs import random_pairs
+from auggen.synthesis.pairs import sample_identity_pairs
 
 REFERENCE_QUANTILE = 0.95
 _PICTURE_PAIRS = 8
@@ -94,7 +95,13 @@ def search_pairs(config: SearchConfig, num_classes: int) -> Int64[Tensor, "p 2"]
         UserError: `search.num_pairs` exceeds the number of distinct pairs.
     """
     count = config.num_pairs if config.mode == "grid" else min(config.num_pairs, _PICTURE_PAIRS)
-    return random_pairs(count, num_classes, config.seed, field="search.num_pairs")
+    return sample_identity_pairs(
+        count,
+        num_classes,
+        "random",
+        config.seed,
+        field="search.num_pairs",
+    )
 
 
 def plan_search(config: SearchConfig, pairs: Int64[Tensor, "p 2"]) -> Recipe:
@@ -127,11 +134,10 @@ def search_mixing_weights(
         UserError: every point of the grid is rejected.
     """
     points = grid_points(config)
-    images = generate(plan_search(config, pairs))
-    each = len(images) // len(points)
+    images = generate(plan_search(config, pairs)).unflatten(0, (len(points), -1))
     judged = [
         {"alpha": alpha, "beta": beta} | judge_point(normalise(embed(part)), people, pairs)
-        for (alpha, beta), part in zip(points, images.split(each), strict=True)
+        for (alpha, beta), part in zip(points, images, strict=True)
     ]
     grid = pd.DataFrame(judged)
     searching = config.mode == "grid"
@@ -146,10 +152,10 @@ def search_mixing_weights(
             f"{people.limit:.3f}); add larger weights to `search.grid`, train the generator longer "
             "(`train_generator.steps`), or set `search.mode` to fixed"
         )
-    best = int(grid["m_total"].mask(grid["rejected"]).idxmax())
+    best = int(np.where(grid["rejected"], -np.inf, grid["m_total"]).argmax())
     grid["chosen"] = grid.index == best
     alpha, beta = points[best]
-    pictures = images.split(each)[best].unflatten(0, (len(pairs), -1))
+    pictures = images[best].unflatten(0, (len(pairs), -1))
     return SearchResult(grid, alpha, beta, pictures, float(people.held_out.mean()), people.limit)
 
 
