@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -136,6 +137,28 @@ def _write_shard(path: Path, table: pa.Table) -> Shard:
     return Shard(file=path.name, rows=table.num_rows, sha256=digest)
 
 
+class Row(NamedTuple):
+    """One image of a face set."""
+
+    image: UInt8[Tensor, "c s s"]
+    """Pixels 0..255."""
+    label: int
+    """Its class."""
+    path: str
+    """Where it came from."""
+
+
+def iterate_face_set(folder: Path) -> Iterator[Row]:
+    """Yields the images of a face set in order, one shard in memory at a time.
+
+    Raises:
+        UserError: as `read_face_set`, but labels are checked to be classes only.
+    """
+    manifest = read_manifest(folder)
+    for path, table in _read_tables(folder, manifest):
+        yield from _decode_rows(path, table, manifest)
+
+
 def read_face_set(folder: Path) -> FaceSet:
     """Reads a whole face set into memory, checking every shard against the manifest.
 
@@ -143,46 +166,54 @@ def read_face_set(folder: Path) -> FaceSet:
         UserError: a shard is missing, corrupt or disagrees with the manifest; names the file.
     """
     manifest = read_manifest(folder)
-    tables = [table for _, table in _read_tables(folder, manifest)]
-    size = (manifest.channels, manifest.image_size, manifest.image_size)
-    images = torch.empty((manifest.num_images, *size), dtype=torch.uint8)
+    size = manifest.image_size
+    images = torch.empty((manifest.num_images, manifest.channels, size, size), dtype=torch.uint8)
     labels: list[int] = []
     paths: list[str] = []
-    for shard, table in zip(manifest.shards, tables, strict=True):
-        for row in table.select(["image", "label"]).to_pylist():
-            place = f"{folder / shard.file}, row {len(paths)}"
-            image = decode_image(row["image"]["bytes"], channels=manifest.channels, name=place)
-            if tuple(image.shape) != size:
-                raise _corrupt(folder, f"image of shape {tuple(image.shape)} at {place}")
-            images[len(paths)] = image
-            labels.append(row["label"])
-            paths.append(row["image"]["path"])
+    extras: list[pa.Table] = []
+    for file, table in _read_tables(folder, manifest):
+        for row in _decode_rows(file, table, manifest):
+            images[len(paths)] = row.image
+            labels.append(row.label)
+            paths.append(row.path)
+        extras.append(table.select(table.column_names[2:]))
     classes = torch.tensor(labels, dtype=torch.int64)
-    counts = torch.bincount(classes.clamp(min=0), minlength=manifest.num_classes).tolist()
-    if min(labels) < 0 or counts != manifest.images_per_identity:
-        raise _corrupt(folder, "labels disagree with the manifest")
-    names = tables[0].column_names[2:]
-    columns = pa.concat_tables(table.select(names) for table in tables).to_pydict()
-    extra = pd.DataFrame(columns, index=range(manifest.num_images))
+    counts = torch.bincount(classes, minlength=manifest.num_classes).tolist()
+    if counts != manifest.images_per_identity:
+        raise _corrupt(folder / MANIFEST_NAME, "images_per_identity disagrees with the labels")
+    extra = pd.DataFrame(pa.concat_tables(extras).to_pydict(), index=range(manifest.num_images))
     return FaceSet(images, classes, paths, extra, manifest)
 
 
-def _read_tables(folder: Path, manifest: Manifest) -> Iterator[tuple[Shard, pa.Table]]:
+def _decode_rows(file: Path, table: pa.Table, manifest: Manifest) -> Iterator[Row]:
+    size = (manifest.channels, manifest.image_size, manifest.image_size)
+    columns = table.column("image"), table.column("label")
+    for number, (cell, label) in enumerate(zip(*columns, strict=True)):
+        picture, place = cell.as_py(), f"row {number}"
+        image = decode_image(picture["bytes"], channels=manifest.channels, name=f"{file}, {place}")
+        if tuple(image.shape) != size:
+            raise _corrupt(file, f"{place} has shape {tuple(image.shape)}, the manifest {size}")
+        if not 0 <= label.as_py() < manifest.num_classes:
+            raise _corrupt(file, f"{place} has label {label}, classes are {manifest.num_classes}")
+        yield Row(image, label.as_py(), picture["path"])
+
+
+def _read_tables(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, pa.Table]]:
     for shard in manifest.shards:
         path = folder / shard.file
         if not path.is_file():
             raise UserError(f"{path}: missing; delete {folder} and run `dvc repro` again")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != shard.sha256:
-            raise _corrupt(folder, f"{path} does not have the digest that its manifest names")
+            raise _corrupt(path, "its digest is not the one in the manifest")
         try:
             table = pq.read_table(io.BytesIO(content))
         except pa.ArrowException as error:
-            raise _corrupt(folder, f"{path} is no Parquet file ({error})") from error
-        if table.num_rows != shard.rows or table.schema.names[:2] != ["image", "label"]:
-            raise _corrupt(folder, f"{path} has other rows or columns than its manifest says")
-        yield shard, table
+            raise _corrupt(path, f"no Parquet file ({error})") from error
+        if table.num_rows != shard.rows or table.column_names[:2] != ["image", "label"]:
+            raise _corrupt(path, "other rows or columns than the manifest says")
+        yield path, table
 
 
-def _corrupt(folder: Path, what: str) -> UserError:
-    return UserError(f"{folder}: corrupt face set: {what}; delete it and run `dvc repro` again")
+def _corrupt(file: Path, what: str) -> UserError:
+    return UserError(f"{file}: corrupt ({what}); delete {file.parent} and run `dvc repro` again")

@@ -1,0 +1,47 @@
+"""The `prepare` section of params.yaml."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from auggen.core.params import Section
+
+Share = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+class PrepareConfig(Section):
+    """How photographs become training, validation and test people."""
+
+    source: str
+    """Image folder `root/<identity>/<image>` or an uncompressed tar of one (for dvc.yaml)."""
+    image_size: Annotated[int, Field(ge=8)]
+    """Height and width of the prepared images, pixels."""
+    channels: Literal[1, 3]
+    """1 grey, 3 RGB."""
+    min_images: Annotated[int, Field(ge=2)]
+    """Fewest different images an identity may have; at least two templates' worth."""
+    split_seed: int
+    """Draws the people of validation and test."""
+    validation: Share
+    """People for validation: a count, or a fraction of all people."""
+    test: Share
+    """People for test: a count, or a fraction of all people."""
+    validation_identities: list[str]
+    """People that are validation whatever the seed; the rest up to `validation` is drawn."""
+    images_per_template: Annotated[int, Field(ge=1)]
+    """Images in one template of the `templates` benchmark."""
+    lowres_pixels: Annotated[int, Field(ge=2)]
+    """Height and width to which the probes of the `lowres` benchmark are reduced, pixels."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.min_images < 2 * self.images_per_template:
+            raise ValueError(
+                f"min_images {self.min_images} cannot fill two templates of images_per_template "
+                f"{self.images_per_template}"
+            )
+        if self.lowres_pixels >= self.image_size:
+            raise ValueError(
+                f"lowres_pixels {self.lowres_pixels} must be below image_size {self.image_size}"
+            )
+        return self
