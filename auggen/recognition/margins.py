@@ -93,8 +93,8 @@ class MarginHead(nn.Module):
         if self.training:
             self.norm_mean.lerp_(norms.mean(), 0.01)
             self.norm_std.lerp_(norms.std(), 0.01)
-        quality = 0.333 * (norms - self.norm_mean) / (self.norm_std + 1e-3)
-        return quality.clamp(-1.0, 1.0)
+        quality: Tensor = 0.333 * (norms - self.norm_mean) / (self.norm_std + 1e-3)
+        return quality.clamp_(-1.0, 1.0)
 
 
 def shares_source(labels: Int[Tensor, " n"], sources: Int[Tensor, "k 2"]) -> Bool[Tensor, "n k"]:
