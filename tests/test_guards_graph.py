@@ -1,0 +1,90 @@
+"""dvc.yaml against the code: what a stage imports is what it depends on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+NAMES = ["unpack", "prepare", "train_generator", "train_fr", "search", "synthesize", "score"]
+NAMES += ["select", "evaluate", "compare"]
+SCRIPTS = sorted({s["cmd"].partition("-m stages.")[2].split()[0] for s in STAGES.values()})
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """Every import between the project's modules."""
+    return grimp.build_graph("auggen", "stages", cache_dir=None)
+
+
+def script(stage: str) -> str:
+    """The module that a stage runs, e.g. `stages.select`."""
+    return "stages." + STAGES[stage]["cmd"].partition("-m stages.")[2].split()[0]
+
+
+def code_deps(stage: str) -> set[str]:
+    """Deps of a stage that are code: rooms of the library and the script."""
+    return {dep for dep in STAGES[stage]["deps"] if dep.startswith(("auggen/", "stages/"))}
+
+
+def test_the_ten_stages_are_there() -> None:
+    assert sorted(STAGES) == sorted(NAMES)
+    assert len(SCRIPTS) == 6
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_imports_are_deps(stage: str, graph: grimp.ImportGraph) -> None:
+    """No more (needless reruns) and no fewer (stale results) than the script's import closure."""
+    own = script(stage)
+    imported = graph.find_upstream_modules(own)
+    rooms = {"/".join(name.split(".")[:2]) for name in imported if name.startswith("auggen.")}
+    assert "auggen/core" in rooms
+    assert code_deps(stage) == {*rooms, own.replace(".", "/") + ".py"}
+
+
+@pytest.mark.parametrize("package", ["auggen", "stages"])
+def test_packages_themselves_hold_no_code(package: str) -> None:
+    """No stage depends on these two files, so they may hold a docstring only."""
+    import ast
+
+    body = ast.parse((ROOT / package / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_paths_are_written_once_and_here(stage: str) -> None:
+    """Every data path of a command is a dep or an out, and each stage tells what it is for."""
+    entry = STAGES[stage]
+    outs = [next(iter(out)) if isinstance(out, dict) else out for out in entry["outs"]]
+    metrics = [next(iter(out)) for out in entry.get("metrics", [])]
+    paths = [word for word in entry["cmd"].split() if "/" in word]
+    assert set(paths) <= {*entry["deps"], *outs, *metrics}
+    assert entry["desc"]
+
+
+def test_stage_code_knows_no_data_path() -> None:
+    roots = ("data/", "models/", "results/", "metrics/")
+    found = []
+    scripts = sorted((ROOT / "stages").glob("[a-z]*.py"))
+    for path in scripts:
+        found += [f"{path.name}: {r}" for r in roots if f'"{r}' in path.read_text()]
+    assert len(scripts) == 6
+    assert found == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help(name: str, tmp_path: Path) -> None:
+    """As a module: `python stages/select.py` would shadow the standard library's select."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"stages.{name}", "--help"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "--help" in run.stdout
+    assert list(tmp_path.iterdir()) == []
