@@ -1,0 +1,212 @@
+"""Real against mixed: means over seeds, gains, and intervals over people and seeds.
+
+Letters: r replicates, p people, s seeds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Float, Int
+
+from auggen.core.errors import UserError
+from auggen.measures.verification import operating_point
+from auggen.protocols.bootstrap import (
+    FARS,
+    MEAN_TAR,
+    Figures,
+    arm_replicates,
+    draw_seeds,
+    identification_figures,
+    interval,
+    person_weights,
+    plain_tars,
+    tar_name,
+    verification_figures,
+)
+from auggen.protocols.config import Benchmark, CompareConfig, EvaluateConfig
+from auggen.protocols.results import ARMS, Results
+from auggen.protocols.trials import Trials
+
+HEADLINES = {"pairs": MEAN_TAR, "templates": tar_name(1e-2), "lowres": "rank_1"}
+"""The figure of each protocol that is its headline."""
+LOWEST_FARS = {"pairs": 1e-3, "templates": 1e-2}
+"""The lowest false-accept rate in the headline of a protocol."""
+MIN_FALSE_ACCEPTS = 10.0
+"""Impostors that must be expected to pass at a headline's operating point."""
+ROC_FARS: npt.NDArray[np.float64] = np.logspace(-3, 0, 61)
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of operating_points.csv; None where a field has no meaning."""
+
+    benchmark: str
+    metric: str
+    headline: bool
+    arm: str
+    """real, mixed or gain (mixed - real)."""
+    seed: str
+    """A seed, or `mean` over all of them."""
+    value: float
+    """A fraction; for the arm `gain` a difference of fractions."""
+    low: float | None = None
+    """2.5 percentile over people and seeds."""
+    high: float | None = None
+    """97.5 percentile."""
+    false_accepts: int | None = None
+    """Impostor pairs accepted."""
+    expected_false_accepts: float | None = None
+    """False-accept rate times the number of impostor pairs."""
+    threshold: float | None = None
+    """Cosine above which a pair is accepted."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that `compare` publishes."""
+
+    points: list[Point]
+    roc: pd.DataFrame
+    """log10_far, then the mean TAR of each benchmark and arm, `<benchmark>_<arm>`."""
+    warnings: list[str]
+    """Why a headline is too thin to publish."""
+
+
+def compare_models(
+    results: Results, seeds: list[int], evaluate: EvaluateConfig, config: CompareConfig
+) -> Comparison:
+    """Computes every figure for every seed, its means over seeds, the gains and the intervals.
+
+    Values are plain: no weights. Intervals come from replicates that share one weight a person
+    among all models and draw seeds with replacement, each arm on its own.
+
+    Raises:
+        UserError: a headline on test people expects fewer than 10 false accepts.
+    """
+    warnings = [
+        message
+        for benchmark in evaluate.benchmarks
+        if (message := _too_few_people(benchmark, results, evaluate.identities == "test"))
+    ]
+    if len(seeds) == 1:
+        warnings.append("one seed: the interval leaves out how training moves the figures")
+    num_people = len(results.people)
+    weights = person_weights(num_people, config.num_replicates, config.seed)
+    draws = {arm: draw_seeds(len(seeds), config.num_replicates, config.seed, arm) for arm in ARMS}
+    points: list[Point] = []
+    roc = {"log10_far": np.log10(ROC_FARS)}
+    for benchmark in evaluate.benchmarks:
+        models = results.trials[benchmark.name]
+        for arm in ARMS:
+            for seed, trials in zip(seeds, models[arm], strict=True):
+                points += _seed_points(benchmark, arm, str(seed), trials, num_people)
+        points += _mean_points(benchmark, models, weights, draws)
+        if all(trials.verification is not None for arm in ARMS for trials in models[arm]):
+            roc |= {f"{benchmark.name}_{arm}": _mean_roc(models[arm]) for arm in ARMS}
+    return Comparison(points, pd.DataFrame(roc), warnings)
+
+
+def all_figures(trials: Trials, weights: Float[np.ndarray, "r p"]) -> Figures:
+    """Returns the figures of one model that person weights act on, by name."""
+    figures: Figures = {}
+    if trials.verification is not None:
+        figures |= verification_figures(trials.verification, weights)
+    if trials.identification is not None:
+        figures |= identification_figures(trials.identification, weights)
+    return figures
+
+
+def plain_figures(trials: Trials, num_people: int) -> dict[str, float]:
+    """Returns all unweighted figures of one model; those without an interval come last."""
+    equal = np.ones((1, num_people))
+    figures = {name: float(value[0]) for name, value in all_figures(trials, equal).items()}
+    return figures | trials.figures
+
+
+def _too_few_people(benchmark: Benchmark, results: Results, is_error: bool) -> str | None:
+    """Returns a warning, or raises, if a headline rests on too few impostor pairs."""
+    far = LOWEST_FARS.get(benchmark.protocol)
+    trials = results.trials[benchmark.name][ARMS[0]][0].verification
+    if not benchmark.headline or far is None or trials is None:
+        return None
+    expected = far * int((~trials["is_same"].to_numpy(dtype=bool)).sum())
+    if expected >= MIN_FALSE_ACCEPTS:
+        return None
+    message = (
+        f"`{benchmark.name}` is a headline at FAR {far:g}, where only {expected:.1f} false accepts "
+        f"are expected ({MIN_FALSE_ACCEPTS:g} are needed)"
+    )
+    if is_error:
+        raise UserError(
+            f"{message}: hold out more people (`prepare.test`) or set `headline: false` for it in "
+            "`evaluate.benchmarks` of params.yaml"
+        )
+    return f"{message}: too few people to publish, fine for development"
+
+
+def _seed_points(
+    benchmark: Benchmark, arm: str, seed: str, trials: Trials, num_people: int
+) -> Iterator[Point]:
+    """Yields the figures of one model, with what happened at its operating points."""
+    operating: dict[str, tuple[int, float, float]] = {}
+    if trials.verification is not None:
+        ranked, tars, stops = plain_tars(trials.verification, FARS)
+        for far, tar, stop in zip(FARS, tars, stops, strict=True):
+            achieved = operating_point(ranked, float(tar), int(stop))
+            expected = float(far) * len(ranked.impostor_scores)
+            operating[tar_name(far)] = (achieved.false_accepts, expected, achieved.threshold)
+    for name, value in plain_figures(trials, num_people).items():
+        yield Point(
+            benchmark.name,
+            name,
+            _is_headline(benchmark, name),
+            arm,
+            seed,
+            value,
+            None,
+            None,
+            *operating.get(name, (None, None, None)),
+        )
+
+
+def _mean_points(
+    benchmark: Benchmark,
+    models: dict[str, list[Trials]],
+    weights: Float[np.ndarray, "r p"],
+    draws: dict[str, Int[np.ndarray, "r s"]],
+) -> Iterator[Point]:
+    """Yields each arm's mean over seeds and the gain, with intervals."""
+    plain = {
+        arm: [plain_figures(trials, weights.shape[1]) for trials in models[arm]] for arm in ARMS
+    }
+    replicates: dict[str, Figures] = {}
+    for arm in ARMS:
+        per_seed = [all_figures(trials, weights) for trials in models[arm]]
+        replicates[arm] = {
+            name: arm_replicates(np.stack([figures[name] for figures in per_seed]), draws[arm])
+            for name in per_seed[0]
+        }
+    for name in plain[ARMS[0]][0]:
+        means = {arm: float(np.mean([figures[name] for figures in plain[arm]])) for arm in ARMS}
+        values = means | {"gain": means["mixed"] - means["real"]}
+        spread = {arm: replicates[arm][name] for arm in ARMS if name in replicates[arm]}
+        if spread:
+            spread["gain"] = spread["mixed"] - spread["real"]
+        for arm, value in values.items():
+            low, high = interval(spread[arm]) if arm in spread else (None, None)
+            headline = _is_headline(benchmark, name)
+            yield Point(benchmark.name, name, headline, arm, MEAN, value, low, high)
+
+
+def _is_headline(benchmark: Benchmark, metric: str) -> bool:
+    return benchmark.headline and metric == HEADLINES[benchmark.protocol]
+
+
+def _mean_roc(models: list[Trials]) -> Float[np.ndarray, "f"]:
+    """Returns the mean over seeds of TAR at each of `ROC_FARS`."""
+    tables = [trials.verification for trials in models if trials.verification is not None]
+    return np.asarray(np.mean([plain_tars(table, ROC_FARS)[1] for table in tables], axis=0))

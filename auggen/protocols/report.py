@@ -1,0 +1,115 @@
+"""The files of a comparison, and its table for a terminal."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auggen.core.errors import UserError
+from auggen.core.files import atomic_directory, write_bytes, write_json
+from auggen.protocols.compare import MEAN, Comparison, Point
+from auggen.protocols.plots import draw_gains, draw_roc
+from auggen.protocols.results import ARMS
+
+POINTS_NAME = "operating_points.csv"
+HEADLINE_NAME = "compare.json"
+PLOTS_NAME = "plots"
+_DECIMALS = 6
+_NUMBERS = ["value", "low", "high", "expected_false_accepts", "threshold"]
+_BETWEEN_DECADES = r"tar_at_far_\d\.\d+e"
+_GAIN = "gain"
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Writes operating_points.csv, plots/ and compare.json into a folder.
+
+    compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions.
+    """
+    points = pd.DataFrame([asdict(point) for point in comparison.points])
+    points[_NUMBERS] = points[_NUMBERS].astype(float).round(_DECIMALS) + 0.0  # no -0.0
+    points["false_accepts"] = points["false_accepts"].astype("Int64")
+    with atomic_directory(folder / PLOTS_NAME) as plots:
+        _write_csv(plots / "roc.csv", comparison.roc.round(_DECIMALS) + 0.0)
+        draw_roc(comparison.roc, plots / "roc.png")
+        gains = _main_figures(points[points["arm"] == _GAIN])
+        draw_gains(gains.dropna(subset="low"), plots / "gain.png")
+    _write_csv(folder / POINTS_NAME, points)
+    write_json(folder / HEADLINE_NAME, _headlines(points))
+
+
+def read_points(folder: Path) -> pd.DataFrame:
+    """Reads operating_points.csv. Raises UserError if it is missing or has other columns."""
+    path = folder / POINTS_NAME
+    try:
+        points = pd.read_csv(path, dtype={"seed": str})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: missing or no CSV table; run `dvc repro` to make it") from error
+    if list(points.columns) != [item.name for item in fields(Point)]:
+        raise UserError(f"{path}: has other columns than `compare` writes; run `dvc repro`")
+    return points
+
+
+def format_table(points: pd.DataFrame) -> str:
+    """Returns the comparison as text: means over seeds, in percent, and gains with intervals."""
+    rows = [["benchmark", "metric (* headline)", "real", "mixed", "gain", "95 % interval"]]
+    for (benchmark, metric), arms in _by_metric(_main_figures(points)).items():
+        gain = arms[_GAIN]
+        interval = f"[{_points(gain['low'])}, {_points(gain['high'])}]"
+        rows.append(
+            [
+                benchmark,
+                metric + ("*" if gain["headline"] else ""),
+                *(f"{100 * arms[arm]['value']:.1f}" for arm in ARMS),
+                _points(gain["value"]),
+                "" if pd.isna(gain["low"]) else interval,
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    num_seeds = points.loc[points["seed"] != MEAN, "seed"].nunique()
+    lines.append(f"Percent; means over {num_seeds} seed(s); intervals over people and seeds.")
+    return "\n".join(lines)
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
+
+
+def _main_figures(points: pd.DataFrame) -> pd.DataFrame:
+    """Returns the means and gains, without the operating points between powers of ten."""
+    between = points["metric"].str.match(_BETWEEN_DECADES)
+    return points[(points["seed"] == MEAN) & ~between]
+
+
+def _by_metric(points: pd.DataFrame) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+    """Returns rows by (benchmark, metric), then arm, in the order of the table."""
+    rows: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in points.to_dict("records"):
+        rows.setdefault((row["benchmark"], row["metric"]), {})[row["arm"]] = {
+            str(name): value for name, value in row.items()
+        }
+    return rows
+
+
+def _headlines(points: pd.DataFrame) -> dict[str, dict[str, float]]:
+    chosen = points[(points["seed"] == MEAN) & points["headline"]]
+    return {
+        benchmark: {
+            **{arm: arms[arm]["value"] for arm in (*ARMS, _GAIN)},
+            **{f"{_GAIN}_{end}": arms[_GAIN][end] for end in ("low", "high")},
+        }
+        for (benchmark, _), arms in _by_metric(chosen).items()
+    }
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    text = table.to_csv(index=False, float_format=f"%.{_DECIMALS}f", lineterminator="\n")
+    write_bytes(path, text.encode())

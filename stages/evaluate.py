@@ -1,0 +1,77 @@
+"""Evaluates one model on held-out people; compares real models with mixed ones."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from auggen.core.devices import start_accelerator
+from auggen.core.errors import run_stage
+from auggen.core.files import atomic_directory
+from auggen.core.params import read_params
+from auggen.faces.manifest import read_manifest
+from auggen.measures.embeddings import embed_images
+from auggen.protocols.compare import compare_models
+from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
+from auggen.protocols.evaluate import evaluate_model
+from auggen.protocols.report import format_table, read_points, write_comparison
+from auggen.protocols.results import read_results
+from auggen.recognition.checkpoint import load_recogniser
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def evaluate(
+    data_dir: Path = typer.Argument(help="held-out people: data/validation or data/test"),
+    model_dir: Path = typer.Argument(help="folder of one trained recogniser"),
+    out: Path = typer.Argument(help="folder of its trials on every benchmark"),
+    params: Path = typer.Option(Path("params.yaml"), "--params"),
+    dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
+) -> None:
+    """Run every benchmark on one model."""
+    config = read_params(params, "evaluate", EvaluateConfig)
+    manifest = read_manifest(data_dir)
+    model = load_recogniser(model_dir)
+    if dry_run:
+        print(json.dumps(config.model_dump(), indent=2))
+        return
+    device = start_accelerator("fp32").device
+    how = {"batch_size": config.batch_size, "flip": config.flip, "device": device}
+    embed = partial(embed_images, model.to(device), **how)
+    with atomic_directory(out) as folder:
+        results = evaluate_model(embed, data_dir, folder, config)
+    print(f"evaluate: {out}: {len(results)} benchmarks of {manifest.num_classes} people")
+
+
+@app.command()
+def compare(
+    results_dir: Path = typer.Argument(help="folder with the trials of every model"),
+    out: Path = typer.Argument(help="folder of metrics and plots"),
+    params: Path = typer.Option(Path("params.yaml"), "--params"),
+    dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
+) -> None:
+    """Compare the arms: means over seeds, gains, intervals over people and seeds."""
+    config = read_params(params, "compare", CompareConfig)
+    benchmarks = read_params(params, "evaluate", EvaluateConfig)
+    seeds: list[int] = read_params(params, "seeds", Seeds)
+    results = read_results(results_dir, benchmarks.benchmarks, seeds)
+    if dry_run:
+        print(json.dumps(config.model_dump() | {"seeds": seeds}, indent=2))
+        return
+    comparison = compare_models(results, seeds, benchmarks, config)
+    write_comparison(comparison, out)
+    for warning in comparison.warnings:
+        print(f"warning: {warning}")
+    print(format_table(read_points(out)))
+
+
+@app.command()
+def show(metrics_dir: Path = typer.Argument(help="folder that `compare` wrote")) -> None:
+    """Print the table of the last comparison."""
+    print(format_table(read_points(metrics_dir)))
+
+
+if __name__ == "__main__":
+    run_stage(app)
