@@ -75,7 +75,9 @@ def format_table(points: pd.DataFrame) -> str:
         for row in rows
     ]
     num_seeds = points.loc[points["seed"] != MEAN, "seed"].nunique()
-    lines.append(f"Percent; means over {num_seeds} seed(s); intervals over people and seeds.")
+    lines.append(
+        f"Percent, means over {num_seeds} seed(s), intervals over people and seeds; low eer is good."
+    )
     return "\n".join(lines)
 
 
