@@ -50,8 +50,10 @@ def sample_identity_pairs(
             f"`{field}` is {num_pairs}, but {num_classes} real identities give only {available} "
             f"distinct pairs; set it to {available} or less, or add identities"
         )
-    if rule == "random" or centres is None:
+    if rule == "random":
         return _random_pairs(num_pairs, num_classes, seed)
+    if centres is None:
+        raise ValueError(f"pair rule {rule} needs the class centres")
     return _ordered_pairs(num_pairs, centres(), descending=rule == "close")
 
 

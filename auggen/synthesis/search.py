@@ -134,7 +134,8 @@ def search_mixing_weights(
         UserError: every point of the grid is rejected.
     """
     points = grid_points(config)
-    images = generate(plan_search(config, pairs)).unflatten(0, (len(points), -1))
+    drawn = generate(plan_search(config, pairs))
+    images = drawn.reshape(len(points), -1, *drawn.shape[1:])
     judged = [
         {"alpha": alpha, "beta": beta} | judge_point(normalise(embed(part)), people, pairs)
         for (alpha, beta), part in zip(points, images, strict=True)
@@ -155,7 +156,7 @@ def search_mixing_weights(
     best = int(np.where(grid["rejected"], -np.inf, grid["m_total"]).argmax())
     grid["chosen"] = grid.index == best
     alpha, beta = points[best]
-    pictures = images[best].unflatten(0, (len(pairs), -1))
+    pictures = images[best].reshape(len(pairs), -1, *drawn.shape[1:])
     return SearchResult(grid, alpha, beta, pictures, float(people.held_out.mean()), people.limit)
 
 

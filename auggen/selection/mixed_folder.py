@@ -1,0 +1,80 @@
+"""The mixed training folder: real files, pool files and the plan, self-contained."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from auggen.core.files import atomic_directory, write_json
+from auggen.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
+from auggen.faces.pictures import contact_sheet
+from auggen.faces.shards import FaceSet, read_face_set
+from auggen.recognition.mixing_plan import MixingPlan
+from auggen.selection.choice import choose_images, rank_pool
+from auggen.selection.config import SelectConfig
+from auggen.selection.score_files import read_scores, write_table
+
+_PICTURE_CLASSES = 12
+
+
+def run_select(
+    real_dir: Path,
+    pool_dir: Path,
+    scores_dir: Path,
+    out: Path,
+    mix_ratio: float,
+    config: SelectConfig,
+) -> str:
+    """Chooses from the pool and writes the mixed training folder; returns a line about it.
+
+    A mix_ratio of 0 writes the real files and a plan without synthetic images.
+
+    Raises:
+        UserError: broken inputs, or a mix_ratio that the pool cannot serve.
+    """
+    real, pool = read_manifest(real_dir), read_manifest(pool_dir)
+    scores = read_scores(scores_dir, pool.num_images)
+    chosen = choose_images(rank_pool(scores, config), mix_ratio, real.num_images, config)
+    plan = MixingPlan(
+        mix_ratio=mix_ratio,
+        rule=config.rule,
+        num_classes=int(chosen["label"][chosen["label"] >= 0].nunique()),
+        num_images=len(chosen),
+        batch_share=config.batch_share,
+        schedule=config.schedule,
+        switch_at=config.switch_at,
+        compete_with_sources=config.compete_with_sources,
+        margin_scale=config.margin_scale,
+        loss_weight=config.loss_weight,
+    )
+    with atomic_directory(out) as folder:
+        _copy_face_set(real, real_dir, folder)
+        write_json(folder / "selection.json", plan.model_dump())
+        if len(chosen):
+            (folder / "synthetic").mkdir()
+            _copy_face_set(pool, pool_dir, folder / "synthetic")
+            write_table(folder / "selection.parquet", chosen)
+            pictures = _pictures(chosen, read_face_set(real_dir), read_face_set(pool_dir))
+            contact_sheet(pictures, folder / "samples.png")
+    return (
+        f"mix_ratio {mix_ratio:g}: {len(chosen)} images of "
+        f"{chosen['pool_label'].nunique()} identities beside {real.num_images} real images "
+        f"(rule {config.rule})"
+    )
+
+
+def _copy_face_set(manifest: Manifest, source: Path, target: Path) -> None:
+    """Copies the files of a face set byte by byte."""
+    for name in [MANIFEST_NAME, *(shard.file for shard in manifest.shards)]:
+        shutil.copyfile(source / name, target / name)
+
+
+def _pictures(chosen: pd.DataFrame, real: FaceSet, pool: FaceSet) -> list[list[Tensor]]:
+    """Returns a row for each of the best classes: an image of each source, then those chosen."""
+    rows = []
+    for _, images in list(chosen.groupby("pool_label", sort=False))[:_PICTURE_CLASSES]:
+        sources = [int(images[column].iloc[0]) for column in ("source_i", "source_j")]
+        portraits = [real.images[int((real.labels == k).nonzero()[0])] for k in sources]
+        rows.append([*portraits, *(pool.images[row] for row in images["row"].tolist())])
+    return rows

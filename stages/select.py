@@ -1,0 +1,61 @@
+"""Scores the pool; selects what mix_ratio asks for and writes the mixed training folder."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from auggen.core.errors import run_stage
+from auggen.core.params import read_params
+from auggen.faces.manifest import read_manifest
+from auggen.recognition.checkpoint import load_recogniser
+from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
+from auggen.selection.mixed_folder import run_select
+from auggen.selection.score_files import read_scores, run_score
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def score(
+    real_dir: Path = typer.Argument(help="face set of the training people"),
+    pool_dir: Path = typer.Argument(help="face set of the pool"),
+    recogniser_dir: Path = typer.Argument(help="M_orig: the first real model, the judge"),
+    out: Path = typer.Argument(help="folder of scores.parquet, summary and pictures"),
+    params: Path = typer.Option(Path("params.yaml"), "--params"),
+    dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
+) -> None:
+    """Judge every pool image by M_orig."""
+    config = read_params(params, "score", ScoreConfig)
+    if dry_run:
+        read_manifest(real_dir)
+        read_manifest(pool_dir)
+        load_recogniser(recogniser_dir)
+        print(json.dumps(config.model_dump(), indent=2))
+        return
+    print(f"score: {out}: {run_score(real_dir, pool_dir, recogniser_dir, out, config)}")
+
+
+@app.command()
+def select(
+    real_dir: Path = typer.Argument(help="face set of the training people"),
+    pool_dir: Path = typer.Argument(help="face set of the pool"),
+    scores_dir: Path = typer.Argument(help="folder of scores.parquet"),
+    out: Path = typer.Argument(help="mixed training folder"),
+    params: Path = typer.Option(Path("params.yaml"), "--params"),
+    dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
+) -> None:
+    """Choose as much of the pool as mix_ratio asks for and join it to the real images."""
+    mix_ratio = read_params(params, "mix_ratio", MixRatio)
+    config = read_params(params, "select", SelectConfig)
+    if dry_run:
+        read_manifest(real_dir)
+        read_scores(scores_dir, read_manifest(pool_dir).num_images)
+        print(json.dumps({"mix_ratio": mix_ratio, **config.model_dump()}, indent=2))
+        return
+    line = run_select(real_dir, pool_dir, scores_dir, out, mix_ratio, config)
+    print(f"select: {out}: {line}")
+
+
+if __name__ == "__main__":
+    run_stage(app)
