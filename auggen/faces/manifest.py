@@ -1,7 +1,7 @@
 """What a face set says of itself: `manifest.json`."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -48,7 +48,7 @@ class Manifest(Section):
     """Digest of what the set was made of."""
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _agrees_with_itself(self) -> "Manifest":
         if not self.num_classes == len(set(self.identities)) == len(self.images_per_identity):
             raise ValueError("num_classes, identities and images_per_identity disagree")
         if len(self.identities) != self.num_classes:

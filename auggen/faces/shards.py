@@ -72,12 +72,14 @@ def write_face_set(
         rows_per_shard: images in a file.
 
     Raises:
-        ValueError: the arguments disagree in length, or images in shape.
+        ValueError: the arguments disagree in length, labels in range or images in shape.
     """
     classes = torch.as_tensor(labels, dtype=torch.int64).cpu()
     extra = pd.DataFrame(index=range(len(paths))) if extra is None else extra
     if not len(classes) == len(paths) == len(extra):
         raise ValueError(f"{len(classes)} labels, {len(paths)} paths, {len(extra)} extra rows")
+    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(identities):
+        raise ValueError(f"labels outside 0..{len(identities) - 1}")
     shards: list[Shard] = []
     shape: tuple[int, ...] | None = None
     stream = iter(images)

@@ -1,6 +1,6 @@
 """The `prepare` section of params.yaml."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,7 @@ class PrepareConfig(Section):
     """Height and width to which the probes of the `lowres` benchmark are reduced, pixels."""
 
     @model_validator(mode="after")
-    def _is_possible(self) -> Self:
+    def _is_possible(self) -> "PrepareConfig":
         if self.min_images < 2 * self.images_per_template:
             raise ValueError(
                 f"min_images {self.min_images} cannot fill two templates of images_per_template "

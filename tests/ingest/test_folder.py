@@ -1,0 +1,129 @@
+"""Folders and tars give the same photographs; what does not belong is named."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auggen.core.errors import UserError
+from auggen.ingest.folder import natural_key, open_photos
+
+brief = settings(deadline=None, max_examples=30)
+MakeFolder = Callable[..., Path]
+
+
+def listing(source: Path) -> list[tuple[str, str, bytes]]:
+    with open_photos(source) as photos:
+        return [(photo.identity, photo.name, photo.read()) for photo in photos]
+
+
+def pack(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_natural_order(make_folder: MakeFolder) -> None:
+    found = listing(make_folder(identities=11, images=11))
+    assert list(dict.fromkeys(identity for identity, _, _ in found)) == [f"p{k}" for k in range(11)]
+    assert [name for _, name, _ in found[:11]] == [f"p0/{k}.png" for k in range(11)]
+
+
+@brief
+@given(st.lists(st.text("s019é-", min_size=1), unique=True))
+def test_natural_order_is_total(names: list[str]) -> None:
+    assert sorted(names, key=natural_key) == sorted(set(names), key=natural_key)
+    assert len({str(natural_key(name)) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "orl/", "./orl/"])
+def test_tar_equals_folder(make_folder: MakeFolder, tmp_path: Path, prefix: str) -> None:
+    folder = make_folder()
+    files = {prefix + path.relative_to(folder).as_posix(): path for path in folder.rglob("*.png")}
+    files_reversed = {name: path.read_bytes() for name, path in reversed(files.items())}
+    tar = pack(tmp_path / "faces.tar", {prefix + "README": b"words", **files_reversed})
+    assert listing(tar) == listing(folder)
+
+
+def test_tar_with_folder_entries(make_folder: MakeFolder, tmp_path: Path) -> None:
+    folder = make_folder()
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        archive.add(folder, arcname="faces")
+    assert listing(tmp_path / "faces.tar") == listing(folder)
+
+
+def test_hidden_files_and_notes_are_left_out(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    before = listing(folder)
+    for name in ("CREDIT.txt", ".DS_Store", "p0/.0.png.swp", "p0/._0.png"):
+        (folder / name).write_text("x")
+    assert listing(folder) == before
+
+
+@pytest.mark.parametrize("name", ["p0/notes.txt", "p0/deep/1.png", "stray.png"])
+def test_misplaced_file_is_named(make_folder: MakeFolder, name: str) -> None:
+    folder = make_folder()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("x")
+    with pytest.raises(UserError, match=f"faces: {name} is no <identity>/<image>"):
+        listing(folder)
+
+
+@pytest.mark.parametrize("name", ["../p0/1.png", "/p0/1.png", "p0/../../1.png"])
+def test_tar_names_that_leave(tmp_path: Path, name: str) -> None:
+    tar = pack(tmp_path / "faces.tar", {"p0/0.png": b"x", name: b"x"})
+    with pytest.raises(UserError, match="leaves the tar"):
+        listing(tar)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_tar_links(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        member = tarfile.TarInfo("p0/0.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"p0/0\.png .*no plain file"):
+        listing(tmp_path / "faces.tar")
+
+
+def test_tar_with_one_name_twice(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        for name in ("p0/0.png", "./p0/0.png"):
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(UserError, match="twice"):
+        listing(tmp_path / "faces.tar")
+
+
+def test_compressed_truncated_or_no_tar(make_folder: MakeFolder, tmp_path: Path) -> None:
+    tar = pack(tmp_path / "faces.tar", {"p0/0.png": bytes(99_999)})
+    compressed = tmp_path / "faces.tar.gz"
+    compressed.write_bytes(gzip.compress(tar.read_bytes()))
+    with pytest.raises(UserError, match="decompress"):
+        listing(compressed)
+    tar.write_bytes(tar.read_bytes()[:50_000])
+    with pytest.raises(UserError, match=r"faces\.tar"):
+        listing(tar)
+    tar.write_bytes(b"words")
+    with pytest.raises(UserError, match="neither a folder nor an uncompressed tar"):
+        listing(tar)
+
+
+def test_missing_and_empty(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="absent: no such folder or tar"):
+        listing(tmp_path / "absent")
+    with pytest.raises(UserError, match="no images"):
+        listing(tmp_path)
+
+
+def test_huge_file(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auggen.ingest.folder.MAX_BYTES", 10)
+    with pytest.raises(UserError, match=r"p0/0\.png has \d+ bytes, the limit is 10"):
+        listing(make_folder())

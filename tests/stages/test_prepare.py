@@ -1,0 +1,94 @@
+"""The two commands of the stage, in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from auggen.core.errors import UserError
+from auggen.faces.shards import read_face_set
+from stages.prepare import app
+
+SECTION = """\
+prepare:
+  source: data/raw/orl
+  image_size: 16
+  channels: 1
+  min_images: 4
+  split_seed: 0
+  validation: 8
+  test: 15
+  validation_identities:
+  - s1
+  - s6
+  images_per_template: 2
+  lowres_pixels: 8
+"""
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(SECTION)
+    return path
+
+
+def invoke(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(part) for part in arguments])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_unpack_then_prepare(tmp_path: Path, params: Path) -> None:
+    assert "AT&T Laboratories Cambridge" in invoke("unpack", tmp_path / "orl")
+    outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
+    line = invoke("prepare", tmp_path / "orl", *outs, "--params", params)
+    assert line.count("\n") == 1
+    parts = [read_face_set(out) for out in outs]
+    assert [part.num_classes for part in parts] == [17, 8, 15]
+    assert {"s1", "s6"} <= set(parts[1].manifest.identities)
+    assert "s8/10.png" in [path for part in parts for path in part.paths]
+
+
+def test_dry_run_prints_config_and_writes_nothing(tmp_path: Path, params: Path) -> None:
+    assert json.loads(invoke("unpack", tmp_path / "orl", "--dry-run")) == {}
+    assert not (tmp_path / "orl").exists()
+    invoke("unpack", tmp_path / "orl")
+    outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
+    printed = invoke("prepare", tmp_path / "orl", *outs, "--params", params, "--dry-run")
+    assert json.loads(printed)["lowres_pixels"] == 8
+    assert not any(out.exists() for out in outs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("image_size: 16", "image_size: big", r"`prepare\.image_size` is 'big'"),
+        ("split_seed: 0", "split_sed: 0", r"`prepare\.split_sed`"),
+        ("channels: 1", "channels: 4", r"`prepare\.channels` is 4"),
+        ("lowres_pixels: 8", "lowres_pixels: 16", "below image_size 16"),
+        ("prepare:", "other:", "`prepare` is missing"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_wrong_params(
+    tmp_path: Path, params: Path, old: str, new: str, reason: str, flags: list[str]
+) -> None:
+    params.write_text(SECTION.replace(old, new))
+    outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
+    with pytest.raises(UserError, match=reason):
+        invoke("prepare", tmp_path, *outs, "--params", params, *flags)
+    assert not any(out.exists() for out in outs)
+
+
+def test_dry_run_checks_the_source(tmp_path: Path, params: Path) -> None:
+    arguments = ["prepare", tmp_path / "absent", "a", "b", "c", "--params", params, "--dry-run"]
+    with pytest.raises(UserError, match="absent: no such folder or tar"):
+        invoke(*arguments)
+
+
+@pytest.mark.parametrize("command", [[], ["unpack"], ["prepare"]])
+def test_help(command: list[str]) -> None:
+    assert "Usage" in invoke(*command, "--help")
