@@ -1,0 +1,51 @@
+"""Settings of the generator: the `train_generator` section of params.yaml."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from auggen.core.devices import Precision
+from auggen.core.params import Section
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class GeneratorConfig(Section):
+    """What network is trained, on which noise levels, and for how long."""
+
+    channels: Annotated[list[Annotated[int, Field(ge=4)]], Field(min_length=1)]
+    """Feature channels at each resolution, finest first; every level halves the image."""
+    layers_per_block: PositiveInt
+    """Residual blocks per resolution on the way down (one more on the way up)."""
+    attention_levels: Annotated[int, Field(ge=0)]
+    """How many of the coarsest resolutions have self-attention (the middle block always has)."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Probability of zeroing a feature inside a residual block: less memorisation."""
+    p_mean: float
+    """Mean of ln(sigma) in training (EDM Table 1)."""
+    p_std: PositiveFloat
+    """Standard deviation of ln(sigma) in training (EDM Table 1)."""
+    sigma_data: PositiveFloat
+    """Standard deviation of pixels in [-1, 1] that the preconditioning assumes (EDM Table 1)."""
+    condition_dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Probability of training an image on the zero condition vector (unconditional)."""
+    augment_probability: Probability
+    """Probability of each kind of labelled, non-leaking augmentation (EDM appendix F.2)."""
+    steps: PositiveInt
+    """Number of optimiser updates."""
+    batch_size: PositiveInt
+    """Images per update, over all processes."""
+    learning_rate: PositiveFloat
+    """Peak step size of Adam."""
+    warmup_steps: Annotated[int, Field(ge=0)]
+    """Updates in which the learning rate rises from 0; afterwards it falls to 0 along a cosine."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Per-update decay of the weight average, reached after a warm-up."""
+    max_grad_norm: PositiveFloat
+    """Gradients are scaled down to this norm."""
+    precision: Precision
+    """`auto` is bf16 where the device computes it natively, otherwise fp32."""
+    checkpoint_every: PositiveInt
+    """Updates between two savings of the resume state; does not change the result."""
+    seed: int
+    """Of the initial weights and of every batch."""

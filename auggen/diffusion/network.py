@@ -1,0 +1,143 @@
+"""The denoiser D(x; sigma, c): diffusers' UNet2DModel inside EDM's preconditioning.
+
+Dimensions: n images, c channels, h x w pixels, k classes, a augmentation parameters.
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from diffusers import UNet2DModel
+from jaxtyping import Float
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from auggen.core.errors import UserError
+from auggen.core.params import Section
+from auggen.diffusion import edm
+from auggen.diffusion.augmentation import NUM_AUGMENTS
+from auggen.diffusion.conditioning import ConditionLayer
+
+
+class Architecture(Section):
+    """All that is needed to build the network: written to model.json beside the weights."""
+
+    image_size: PositiveInt
+    """Side of the square images, in pixels."""
+    image_channels: PositiveInt
+    """1 (grey) or 3 (RGB)."""
+    num_classes: PositiveInt
+    """Length of a condition vector."""
+    channels: list[PositiveInt]
+    """Feature channels at each resolution, finest first."""
+    layers_per_block: PositiveInt
+    """Residual blocks per resolution on the way down."""
+    attention_levels: Annotated[int, Field(ge=0)]
+    """How many of the coarsest resolutions have self-attention."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Probability of zeroing a feature in training."""
+    sigma_data: PositiveFloat
+    """Standard deviation of the data, as the preconditioning assumes it."""
+
+
+class Denoiser(nn.Module):
+    """D_x = c_skip x + c_out F_x(c_in x, c_noise, condition) (EDM eq. 7).
+
+    Conditions are arbitrary real vectors over the classes; they enter through a linear layer
+    without bias, added to the noise-level embedding. The zero vector is the unconditional model.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.num_classes = architecture.num_classes
+        self.image_size = architecture.image_size
+        self.channels = architecture.image_channels
+        self.network = _build_unet(architecture)
+        width = architecture.channels[0] * 4
+        self.class_layer = ConditionLayer(architecture.num_classes, width)
+        self.augment_layer = ConditionLayer(NUM_AUGMENTS, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "n c h w"],
+        sigma: Float[Tensor, " n"],
+        condition: Float[Tensor, "n k"],
+        augment: Float[Tensor, "n a"] | None = None,
+    ) -> Float[Tensor, "n c h w"]:
+        """Returns the expected clean images, in [-1, 1], given noisy ones.
+
+        Args:
+            x: Clean images plus noise of standard deviation sigma.
+            sigma: Noise level of each image.
+            condition: Weights of the classes; zeros for no class.
+            augment: What was done to the clean images; None (untouched) when sampling.
+        """
+        sd = self.architecture.sigma_data
+        embedding = self.class_layer(condition)
+        if augment is not None:
+            embedding = embedding + self.augment_layer(augment)
+        level = sigma[:, None, None, None]
+        raw = self.network(
+            edm.c_in(level, sd) * x, edm.c_noise(sigma), class_labels=embedding, return_dict=False
+        )[0]
+        denoised: Tensor = edm.c_skip(level, sd) * x + edm.c_out(level, sd) * raw.to(x.dtype)
+        return denoised
+
+
+def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
+    """Returns a fresh network whose initial weights depend on `seed` alone.
+
+    Raises:
+        UserError: the image size cannot be halved often enough, or attention_levels is too large.
+    """
+    levels, side = len(architecture.channels), 2 ** (len(architecture.channels) - 1)
+    if architecture.image_size % side:
+        raise UserError(
+            f"train_generator.channels has {levels} levels, so images must be a multiple of {side} "
+            f"pixels, but they are {architecture.image_size}; change prepare.image_size or channels"
+        )
+    if architecture.attention_levels > levels:
+        raise UserError(
+            f"train_generator.attention_levels is {architecture.attention_levels}, more than the "
+            f"{levels} levels of train_generator.channels; lower it"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Denoiser(architecture).to(memory_format=torch.channels_last)
+
+
+def _build_unet(architecture: Architecture) -> UNet2DModel:
+    attentive = architecture.attention_levels
+    plain = len(architecture.channels) - attentive
+    groups = _num_groups(architecture.channels)
+    return UNet2DModel(
+        sample_size=architecture.image_size,
+        in_channels=architecture.image_channels,
+        out_channels=architecture.image_channels,
+        block_out_channels=tuple(architecture.channels),
+        layers_per_block=architecture.layers_per_block,
+        down_block_types=tuple(
+            "DownBlock2D" if i < plain else "AttnDownBlock2D" for i in range(levels)
+        ),
+        up_block_types=tuple(
+            "UpBlock2D" if i >= architecture.attention_levels else "AttnUpBlock2D"
+            for i in range(levels)
+        ),
+        attention_head_dim=_head_width(architecture.channels),
+        norm_num_groups=groups,
+        dropout=architecture.dropout,
+        class_embed_type="identity",
+    )
+
+
+def _num_groups(channels: list[int]) -> int:
+    """Largest number of normalisation groups (at most 32) of at least 4 channels at every level."""
+    common = math.gcd(*channels)
+    return max(g for g in range(1, 33) if common % g == 0 and (common // g >= 4 or g == 1))
+
+
+def _head_width(channels: list[int]) -> int:
+    """Channels per attention head: the largest divisor of every level's channels up to 64."""
+    common = math.gcd(*channels)
+    return max(d for d in range(1, 65) if common % d == 0)

@@ -1,0 +1,252 @@
+"""Training the generator: EDM from scratch on one labelled face set.
+
+Every batch depends on (seed, step) alone, so a resumed run needs only weights, Adam's moments and
+the weight average. Dimensions: n images, c channels, h x w pixels, k classes, a augmentations.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
+from auggen.core.devices import start_accelerator
+from auggen.core.errors import UserError
+from auggen.core.files import atomic_directory, write_bytes
+from auggen.core.progress import progress
+from auggen.core.seeds import derive_seed, torch_generator
+from auggen.diffusion.augmentation import augment_images, draw_augmentations
+from auggen.diffusion.checkpoint import save_generator
+from auggen.diffusion.conditioning import drop_conditions, one_hot
+from auggen.diffusion.config import GeneratorConfig
+from auggen.diffusion.edm import denoising_loss, draw_sigma
+from auggen.diffusion.ema import ema_decay_at, update_ema
+from auggen.diffusion.network import Architecture, Denoiser, build_denoiser
+from auggen.diffusion.pictures import draw_samples_sheet
+from auggen.faces.decode import to_unit
+from auggen.faces.shards import FaceSet
+
+_LOSS_POINTS = 200
+_STATE_NAME = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's part of an update's batch."""
+
+    clean: Tensor
+    """[n c h w] augmented images, nominally in [-1, 1]."""
+    noise: Tensor
+    """[n c h w] standard normal."""
+    sigma: Tensor
+    """[n] noise levels."""
+    condition: Tensor
+    """[n k] one-hot, or zeros where the class is hidden."""
+    augment: Tensor
+    """[n a] what was done to the images."""
+
+
+def learning_rate_at(step: int, config: GeneratorConfig) -> float:
+    """Returns the rate of update `step` (from 0): linear warm-up, then a cosine down to 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def draw_batch(
+    faces: FaceSet, config: GeneratorConfig, step: int, rank: int = 0, num_ranks: int = 1
+) -> Batch:
+    """Draws the whole batch of update `step`, then returns the rows of one process."""
+    count, generator = config.batch_size, torch_generator(config.seed, "generator batch", step)
+    rows = torch.randint(len(faces.images), (count,), generator=generator)
+    sigma = draw_sigma(count, config.p_mean, config.p_std, generator)
+    noise = torch.randn(count, *faces.images.shape[1:], generator=generator)
+    keep = torch.rand(count, generator=generator) >= config.condition_dropout
+    augment = draw_augmentations(count, config.augment_probability, generator)
+    part = slice(rank * count // num_ranks, (rank + 1) * count // num_ranks)
+    rows = rows[part]
+    return Batch(
+        clean=augment_images(to_unit(faces.images[rows]), augment[part]),
+        noise=noise[part],
+        sigma=sigma[part],
+        condition=drop_conditions(one_hot(faces.labels[rows], faces.num_classes), keep[part]),
+        augment=augment[part],
+    )
+
+
+class TrainingState:
+    """Weights, their average, Adam's moments and the loss curve: all that a resume needs."""
+
+    def __init__(self, denoiser: Denoiser, config: GeneratorConfig) -> None:
+        self.parameters = dict(denoiser.named_parameters())
+        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.optimizer = torch.optim.Adam(
+            self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self.loss_sum = torch.zeros((), dtype=torch.float64)
+        self.curve: list[list[float]] = []
+        self.step = 0
+
+    def save(self, path: Path) -> None:
+        """Writes everything to one file, atomically."""
+        tensors: dict[str, Tensor] = {"loss_sum": self.loss_sum}
+        for name, parameter in self.parameters.items():
+            tensors[f"model/{name}"] = parameter
+            tensors[f"average/{name}"] = self.average[name]
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"adam.{key}/{name}"] = value
+        save_tensors(path, tensors, {"step": self.step, "curve": self.curve})
+
+    @torch.no_grad()
+    def restore(self, path: Path) -> None:
+        """Reads what `save` wrote. Raises UserError if it is truncated or foreign."""
+        tensors, meta = load_tensors(path)
+        try:
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"model/{name}"])
+                self.average[name].copy_(tensors[f"average/{name}"])
+                self.optimizer.state[parameter] = {
+                    "step": tensors[f"adam.step/{name}"].to(parameter.device),
+                    "exp_avg": _like(tensors[f"adam.exp_avg/{name}"], parameter),
+                    "exp_avg_sq": _like(tensors[f"adam.exp_avg_sq/{name}"], parameter),
+                }
+            self.loss_sum, self.step, self.curve = tensors["loss_sum"], meta["step"], meta["curve"]
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"{path}: not the resume state of this generator ({error}); delete its folder"
+            ) from error
+
+    def record_loss(self, every: int, num_steps: int) -> None:
+        """Appends the mean loss since the last point. Raises UserError if it is not finite."""
+        count = (self.step - 1) % every + 1
+        mean = float(self.loss_sum) / count
+        if not math.isfinite(mean):
+            raise UserError(
+                f"train_generator: the loss is {mean} at update {self.step} of {num_steps}; "
+                "lower train_generator.learning_rate, or set train_generator.precision to fp32"
+            )
+        self.curve.append([self.step, mean])
+        self.loss_sum = torch.zeros((), dtype=torch.float64)
+
+
+def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    return torch.empty_like(parameter).copy_(tensor)
+
+
+def architecture_of(config: GeneratorConfig, faces: FaceSet) -> Architecture:
+    """Joins the settings of the network with what the face set says of itself."""
+    return Architecture(
+        image_size=faces.manifest.image_size,
+        image_channels=faces.manifest.channels,
+        num_classes=faces.num_classes,
+        channels=config.channels,
+        layers_per_block=config.layers_per_block,
+        attention_levels=config.attention_levels,
+        dropout=config.dropout,
+        sigma_data=config.sigma_data,
+    )
+
+
+def fit(
+    denoiser: Denoiser,
+    faces: FaceSet,
+    config: GeneratorConfig,
+    accelerator: Accelerator,
+    state_path: Path,
+) -> TrainingState:
+    """Trains `denoiser` in place, from `state_path` if it exists; returns the final state."""
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    denoiser.to(accelerator.device).train()
+    state = TrainingState(denoiser, config)
+    if state_path.is_file():
+        state.restore(state_path)
+    model = accelerator.prepare(denoiser)
+    log_every = max(1, config.steps // _LOSS_POINTS)
+    average, weights = list(state.average.values()), list(state.parameters.values())
+    steps = range(state.step, config.steps)
+    for step in progress(
+        steps, "train_generator", total=config.steps, first=state.step, show=rank == 0
+    ):
+        batch = draw_batch(faces, config, step, rank, ranks)
+        batch = Batch(**{k: v.to(accelerator.device) for k, v in vars(batch).items()})
+        noisy = batch.clean + batch.sigma[:, None, None, None] * batch.noise
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        torch.manual_seed(derive_seed(config.seed, "generator dropout", step, rank))
+        denoised = model(noisy, batch.sigma, batch.condition, batch.augment)
+        loss = denoising_loss(denoised, batch.clean, batch.sigma, config.sigma_data)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(weights, config.max_grad_norm)
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, config)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        update_ema(average, weights, ema_decay_at(step, config.ema_decay))
+        state.step = step + 1
+        state.loss_sum += accelerator.reduce(loss.detach(), reduction="mean").double().cpu()
+        last = state.step == config.steps
+        if state.step % log_every == 0 or last:
+            state.record_loss(log_every, config.steps)
+        if state.step % config.checkpoint_every == 0 and not last and rank == 0:
+            if not math.isfinite(float(state.loss_sum)):
+                state.record_loss(log_every, config.steps)
+            state.save(state_path)
+    return state
+
+
+def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: Path) -> str:
+    """Trains and writes the folder `out`: weights (average), description, curve, picture.
+
+    Args:
+        config: The `train_generator` section.
+        faces: The training faces.
+        source: The folder they came from, whose content the resume state belongs to.
+        out: The folder to write.
+
+    Returns:
+        One line about the run.
+
+    Raises:
+        UserError: impossible settings, or a loss that is not finite.
+    """
+    accelerator = start_accelerator(config.precision)
+    if config.batch_size % accelerator.num_processes:
+        raise UserError(
+            f"train_generator.batch_size is {config.batch_size}, which does not divide among "
+            f"{accelerator.num_processes} processes; make it a multiple"
+        )
+    denoiser = build_denoiser(
+        architecture_of(config, faces), derive_seed(config.seed, "generator weights")
+    )
+    main = accelerator.is_main_process
+    with resume_folder("train_generator", config, source, is_main=main) as folder:
+        accelerator.wait_for_everyone()
+        state = fit(denoiser, faces, config, accelerator, folder / _STATE_NAME)
+        accelerator.wait_for_everyone()
+        if main:
+            _write_outputs(state, denoiser, faces, config, out)
+    accelerator.wait_for_everyone()
+    count = sum(parameter.numel() for parameter in state.parameters.values())
+    return (
+        f"generator of {count / 1e6:.2f} M weights, {config.steps} updates of {config.batch_size} "
+        f"images ({config.steps * config.batch_size / len(faces.images):.0f} epochs), "
+        f"loss {state.curve[-1][1]:.4f} -> {out}"
+    )
+
+
+@torch.no_grad()
+def _write_outputs(
+    state: TrainingState, denoiser: Denoiser, faces: FaceSet, config: GeneratorConfig, out: Path
+) -> None:
+    device = next(denoiser.parameters()).device
+    final = build_denoiser(denoiser.architecture, seed=0).to(device)
+    final.load_state_dict(state.average)
+    final.eval()
+    with atomic_directory(out) as folder:
+        save_generator(folder, final)
+        lines = [f"{int(step)},{loss:.6f}\n" for step, loss in state.curve]
+        write_bytes(folder / "loss.csv", ("step,loss\n" + "".join(lines)).encode())
+        draw_samples_sheet(final, faces, config.seed, config.precision, folder / "samples.png")

@@ -1,0 +1,35 @@
+"""Trains the class-conditional diffusion model on the training people alone."""
+
+from pathlib import Path
+
+import typer
+
+from auggen.core.errors import run_stage
+from auggen.core.params import read_params
+from auggen.diffusion.config import GeneratorConfig
+from auggen.diffusion.network import build_denoiser
+from auggen.diffusion.training import architecture_of, train_generator
+from auggen.faces.shards import read_face_set
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    real: Path = typer.Argument(help="Training face set, e.g. data/train/real."),
+    out: Path = typer.Argument(help="Folder for the generator, e.g. models/generator."),
+    params: Path = typer.Option(Path("params.yaml"), "--params"),
+    dry_run: bool = typer.Option(False, help="Print the settings, check the inputs, stop."),
+) -> None:
+    """Trains the generator and writes weights, description, loss curve and sample picture."""
+    config = read_params(params, "train_generator", GeneratorConfig)
+    faces = read_face_set(real)
+    if dry_run:
+        build_denoiser(architecture_of(config, faces), seed=0)
+        print(config.model_dump_json(indent=2))
+        return
+    print(train_generator(config, faces, real, out))
+
+
+if __name__ == "__main__":
+    run_stage(app)
