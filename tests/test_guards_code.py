@@ -119,4 +119,4 @@ def test_caches_reach_neither_git_nor_dvc() -> None:
     both = {"__pycache__/", "*.pyc", ".checkpoints/", ".venv/", ".*.partial"}
     assert both <= set(git_rules)
     assert both <= set(dvc_rules)
-    assert {"/data/", "/models/", "/results/"} <= set(git_rules)
+    assert {"/data/*", "/data/raw/*", "!/data/raw/*.dvc", "/models/", "/results/"} <= set(git_rules)

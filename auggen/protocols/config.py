@@ -1,6 +1,6 @@
 """Params of `evaluate` and `compare`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -43,7 +43,7 @@ class EvaluateConfig(Section):
     """Benchmarks in the order of reports."""
 
     @model_validator(mode="after")
-    def _distinct_and_few_headlines(self) -> Self:
+    def _distinct_and_few_headlines(self) -> "EvaluateConfig":
         names = [benchmark.name for benchmark in self.benchmarks]
         if len(set(names)) < len(names):
             raise ValueError(f"two benchmarks share a name, found {names}; give each its own")

@@ -81,7 +81,7 @@ def test_an_edit_that_is_no_stage_s_business(place: str, shared: Project) -> Non
         ("mix_ratio: 0.5", "mix_ratio: 0.25", {"select"}),
         ("batch_share: ", "batch_share: 0.0", {"select"}),
         ("  test: 15", "  test: 14", {"prepare"}),
-        ("  num_replicates: 50", "  num_replicates: 51", {"compare"}),
+        ("  num_replicates: 100", "  num_replicates: 101", {"compare"}),
         ("  flip: true", "  flip: false", JUDGE),
     ],
 )
