@@ -81,21 +81,16 @@ def write_face_set(
     if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(identities):
         raise ValueError(f"labels outside 0..{len(identities) - 1}")
     shards: list[Shard] = []
-    shape: tuple[int, ...] | None = None
-    stream = iter(images)
+    shape: list[int] = []
+    encoded = (_encode(image, shape) for image in images)
     for start in range(0, len(paths), rows_per_shard):
         rows = slice(start, min(start + rows_per_shard, len(paths)))
-        encoded: list[bytes] = []
-        for image in islice(stream, rows.stop - rows.start):
-            shape = shape or tuple(image.shape)
-            if tuple(image.shape) != shape or shape[1] != shape[2]:
-                raise ValueError(f"image of shape {tuple(image.shape)} in a set of {shape}")
-            encoded.append(encode_png(image.cpu()))
-        if len(encoded) != rows.stop - rows.start:
-            raise ValueError(f"{start + len(encoded)} images for {len(paths)} paths")
-        table = _to_table(encoded, classes[rows], paths[rows], extra.iloc[rows])
+        pictures = list(islice(encoded, rows.stop - rows.start))
+        if len(pictures) != rows.stop - rows.start:
+            raise ValueError(f"{start + len(pictures)} images for {len(paths)} paths")
+        table = _to_table(pictures, classes[rows], paths[rows], extra.iloc[rows])
         shards.append(_write_shard(folder / f"shard-{len(shards):05d}.parquet", table))
-    if shape is None or next(stream, None) is not None:
+    if not shape or next(encoded, None) is not None:
         raise ValueError(f"not one image for each of {len(paths)} paths")
     manifest = Manifest.model_validate(
         {
@@ -112,6 +107,15 @@ def write_face_set(
     )
     write_json(folder / MANIFEST_NAME, manifest.model_dump())
     return manifest
+
+
+def _encode(image: UInt8[Tensor, "c h w"], shape: list[int]) -> bytes:
+    """PNG of an image of the given shape; the first image fills in an empty shape."""
+    if not shape:
+        shape.extend(image.shape)
+    if list(image.shape) != shape or shape[1] != shape[2]:
+        raise ValueError(f"image of shape {list(image.shape)} in a set of {shape}")
+    return encode_png(image.cpu())
 
 
 def _to_table(
