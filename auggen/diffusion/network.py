@@ -117,13 +117,8 @@ def _build_unet(architecture: Architecture) -> UNet2DModel:
         out_channels=architecture.image_channels,
         block_out_channels=tuple(architecture.channels),
         layers_per_block=architecture.layers_per_block,
-        down_block_types=tuple(
-            "DownBlock2D" if i < plain else "AttnDownBlock2D" for i in range(levels)
-        ),
-        up_block_types=tuple(
-            "UpBlock2D" if i >= architecture.attention_levels else "AttnUpBlock2D"
-            for i in range(levels)
-        ),
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attentive,
+        up_block_types=("AttnUpBlock2D",) * attentive + ("UpBlock2D",) * plain,
         attention_head_dim=_head_width(architecture.channels),
         norm_num_groups=groups,
         dropout=architecture.dropout,
