@@ -76,7 +76,7 @@ def format_table(points: pd.DataFrame) -> str:
     ]
     num_seeds = points.loc[points["seed"] != MEAN, "seed"].nunique()
     lines.append(
-        f"Percent, means over {num_seeds} seed(s), intervals over people and seeds; low eer is good."
+        f"Percent; means over {num_seeds} seed(s), intervals over people and seeds; low eer is good"
     )
     return "\n".join(lines)
 
