@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -52,7 +52,11 @@ def load_params(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_params(path: Path, key: str, kind: type[T]) -> T:
+@overload
+def read_params(path: Path, key: str, kind: type[T]) -> T: ...
+@overload
+def read_params(path: Path, key: str, kind: Any) -> Any: ...
+def read_params(path: Path, key: str, kind: Any) -> Any:
     """Returns `key` (dots descend, e.g. `synthesize.sampler`) of a params file, checked as `kind`.
 
     `kind` is a `Section` or any type pydantic knows (float, list[int]). An int serves where a
