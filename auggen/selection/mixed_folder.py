@@ -1,11 +1,13 @@
 """The mixed training folder: real files, pool files and the plan, self-contained."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pandas as pd
 from torch import Tensor
 
+from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_json
 from auggen.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
 from auggen.faces.pictures import contact_sheet
@@ -65,9 +67,19 @@ def run_select(
 
 
 def _copy_face_set(manifest: Manifest, source: Path, target: Path) -> None:
-    """Copies the files of a face set byte by byte."""
-    for name in [MANIFEST_NAME, *(shard.file for shard in manifest.shards)]:
-        shutil.copyfile(source / name, target / name)
+    """Copies the files of a face set byte by byte, checking each shard's digest on the way."""
+    shutil.copyfile(source / MANIFEST_NAME, target / MANIFEST_NAME)
+    for shard in manifest.shards:
+        path, copy = source / shard.file, target / shard.file
+        if not path.is_file():
+            raise UserError(f"{path}: missing; delete {source} and run `dvc repro` again")
+        shutil.copyfile(path, copy)
+        with copy.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
+                raise UserError(
+                    f"{path}: corrupt, it does not have the digest that its manifest names; "
+                    f"delete {source} and run `dvc repro` again"
+                )
 
 
 def _pictures(chosen: pd.DataFrame, real: FaceSet, pool: FaceSet) -> list[list[Tensor]]:

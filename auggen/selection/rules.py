@@ -8,7 +8,6 @@ A new rule is one function here with `@_rule`, and its name in `Rule`.
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from auggen.core.seeds import numpy_generator
@@ -68,7 +67,7 @@ def semi_hard(scores: pd.DataFrame, _: int) -> "pd.Series[float]":
     """
     hardness = scores["difficulty"]
     right = hardness[hardness < 0]
-    target = (right if len(right) else hardness).quantile(_SEMI_HARD_QUANTILE)
+    target = float((right if len(right) else hardness).quantile(_SEMI_HARD_QUANTILE))
     return -(hardness - target).abs()
 
 
@@ -88,8 +87,8 @@ def between(scores: pd.DataFrame, _: int) -> "pd.Series[float]":
     """
     class_m_s = scores.groupby("label")["within"].mean()
     floor = class_m_s.quantile(_CONSISTENCY_QUANTILE)
-    loose = scores["label"].map(class_m_s < floor).astype(bool)
-    return -(scores["source_max"] + scores["balance"]) - np.where(loose, _BELOW_EVERYTHING, 0.0)
+    penalty = (class_m_s < floor) * _BELOW_EVERYTHING
+    return -scores["source_max"] - scores["balance"] - scores["label"].map(penalty)
 
 
 if set(_RULES) != set(get_args(Rule)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -43,10 +43,10 @@ class Recipe:
     def __len__(self) -> int:
         return len(self.seed)
 
-    def part(self, rows: slice | Int64[Tensor, " m"]) -> Self:
+    def part(self, rows: slice | Int64[Tensor, " m"]) -> "Recipe":
         """Returns some of the rows."""
         columns = (self.source_i, self.source_j, self.alpha, self.beta, self.seed)
-        return type(self)(*(column[rows] for column in columns))
+        return Recipe(*(column[rows] for column in columns))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+from collections.abc import Callable
+from typing import get_args
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from auggen.core.errors import UserError
+from auggen.selection.choice import choose_images, count_classes, rank_pool
+from auggen.selection.config import SelectConfig
+from auggen.selection.rules import Rule, rate_images
+
+MakeConfig = Callable[..., SelectConfig]
+NUM_REAL = 30
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.tuples(st.floats(0.1, 1.2), st.floats(0.1, 1.2)))
+def test_a_larger_ratio_only_adds_identities(
+    rule: Rule, scores: pd.DataFrame, make_config: MakeConfig, ratios: tuple[float, float]
+) -> None:
+    config = make_config(rule=rule)
+    few, many = (
+        choose_images(rank_pool(scores, config), ratio, NUM_REAL, config)
+        for ratio in sorted(ratios)
+    )
+    pd.testing.assert_frame_equal(many.head(len(few)), few)
+    assert many["label"].tolist() == [k // 3 for k in range(len(many))]
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_against_a_slow_choice(rule: Rule, scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config(rule=rule, max_real_similarity=0.5)
+    rating = rate_images(rule, scores, 0).tolist()
+    similar, label = scores["real_similarity"].tolist(), scores["label"].tolist()
+    classes = []
+    for k in range(12):
+        rows = [r for r in range(60) if label[r] == k and similar[r] <= 0.5]
+        rows = sorted(rows, key=lambda r: -rating[r])[:3]
+        if len(rows) == 3:
+            classes.append((sum(rating[r] for r in rows), rows))
+    classes.sort(key=lambda item: -item[0])
+    assert 2 < len(classes) < 12
+    ranking = rank_pool(scores, config)
+    assert ranking.num_classes == len(classes)
+    assert ranking.num_dropped_classes == 12 - len(classes)
+    assert ranking.num_copies == sum(value > 0.5 for value in similar)
+    assert ranking.images["row"].tolist() == [row for _, rows in classes for row in rows]
+
+
+def test_order_of_the_table_does_not_matter(scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config()
+    shuffled = scores.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(
+        rank_pool(shuffled, config).images, rank_pool(scores, config).images
+    )
+
+
+def test_ties_go_to_the_first(scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config()
+    chosen = choose_images(rank_pool(scores.assign(source_max=0.5), config), 0.2, NUM_REAL, config)
+    assert chosen["row"].tolist() == [0, 1, 2, 5, 6, 7]
+    assert chosen["pool_label"].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_zero_chooses_nothing(scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config()
+    assert len(choose_images(rank_pool(scores, config), 0.0, NUM_REAL, config)) == 0
+
+
+def test_number_of_classes() -> None:
+    assert count_classes(2.0, 170, 8) == 42
+    assert count_classes(1, 30, 3) == 10
+    assert count_classes(0, 30, 3) == 0
+
+
+def test_less_than_one_identity() -> None:
+    with pytest.raises(UserError, match=r"`mix_ratio` is 0.01.*0.1 or more"):
+        count_classes(0.01, 30, 3)
+
+
+def test_more_than_the_pool_holds(scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config()
+    with pytest.raises(UserError, match=r"asks for 13 identities .*has 12 \(0 .*`synthesize.num_c"):
+        choose_images(rank_pool(scores, config), 1.3, NUM_REAL, config)
+
+
+def test_the_remedy_of_the_error_works(scores: pd.DataFrame, make_config: MakeConfig) -> None:
+    config = make_config(max_real_similarity=0.5)
+    ranking = rank_pool(scores, config)
+    with pytest.raises(UserError, match=r"(\d+) of its 12 were dropped: (\d+) images") as caught:
+        choose_images(ranking, 1.2, NUM_REAL, config)
+    ratio = float(str(caught.value).split("set it to ")[1].split(" or less")[0])
+    chosen = choose_images(ranking, ratio, NUM_REAL, config)
+    assert len(chosen) == 3 * ranking.num_classes > 0
+
+
+def test_real_people_drawn_anew_get_negative_labels(
+    scores: pd.DataFrame, make_config: MakeConfig
+) -> None:
+    config = make_config()
+    anew = scores.assign(source_i=scores["label"], source_j=scores["label"])
+    chosen = choose_images(rank_pool(anew, config), 0.5, NUM_REAL, config)
+    assert (chosen["label"] == -1 - chosen["source_i"]).all()
+    assert chosen["label"].nunique() == 5
