@@ -140,7 +140,7 @@ def _sources(real: FaceSet, pool: FaceSet) -> tuple[Int64[Tensor, " n"], Int64[T
             f"pool images are {tuple(pool.images.shape[1:])}, real ones "
             f"{tuple(real.images.shape[1:])} (channels, pixels); run `dvc repro synthesize`"
         )
-    columns = [torch.from_numpy(pool.extra[c].to_numpy(np.int64)) for c in ("source_i", "source_j")]
+    columns = [torch.tensor(pool.extra[c].to_numpy(np.int64)) for c in ("source_i", "source_j")]
     if max(int(column.max()) for column in columns) >= real.num_classes:
         raise UserError(
             f"the pool names sources beyond the {real.num_classes} real identities: it was made "

@@ -74,8 +74,8 @@ def test_zero_chooses_nothing(scores: pd.DataFrame, make_config: MakeConfig) -> 
 
 def test_number_of_classes() -> None:
     assert count_classes(2.0, 170, 8) == 42
-    assert count_classes(1, 30, 3) == 10
-    assert count_classes(0, 30, 3) == 0
+    assert count_classes(1.0, 30, 3) == 10
+    assert count_classes(0.0, 30, 3) == 0
 
 
 def test_less_than_one_identity() -> None:
