@@ -36,6 +36,8 @@ LOWEST_FARS = {"pairs": 1e-3, "templates": 1e-2}
 """The lowest false-accept rate in the headline of a protocol."""
 MIN_FALSE_ACCEPTS = 10.0
 """Impostors that must be expected to pass at a headline's operating point."""
+MIN_SEEDS = 3
+"""With fewer, a bootstrap over seeds understates how much trainings differ."""
 ROC_FARS: npt.NDArray[np.float64] = np.logspace(-3, 0, 61)
 MEAN = "mean"
 
@@ -92,8 +94,11 @@ def compare_models(
         for benchmark in evaluate.benchmarks
         if (message := _too_few_people(benchmark, results, evaluate.identities == "test"))
     ]
-    if len(seeds) == 1:
-        warnings.append("one seed: the interval leaves out how training moves the figures")
+    if len(seeds) < MIN_SEEDS:
+        warnings.append(
+            f"`seeds` lists {len(seeds)}: an interval from fewer than {MIN_SEEDS} is too narrow "
+            "where trainings differ a lot"
+        )
     num_people = len(results.people)
     weights = person_weights(num_people, config.num_replicates, config.seed)
     draws = {arm: draw_seeds(len(seeds), config.num_replicates, config.seed, arm) for arm in ARMS}

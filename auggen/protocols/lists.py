@@ -40,7 +40,7 @@ def row_numbers(path: Path, table: pd.DataFrame, column: str, size: int) -> npt.
     values = table[column]
     if not pd.api.types.is_integer_dtype(values):
         raise UserError(f"{path}: column `{column}` holds other things than integers; {REMEDY}")
-    rows = values.to_numpy(dtype=np.int64)
+    rows = values.to_numpy(dtype=np.int64, copy=True)
     wrong = rows[(rows < 0) | (rows >= size)]
     if len(wrong):
         raise UserError(

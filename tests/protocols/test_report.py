@@ -1,0 +1,96 @@
+"""What `compare` publishes: the same bytes every time, few headlines, a table that reads well."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from auggen.core.errors import UserError
+from auggen.core.files import digest_files
+from auggen.protocols.compare import Comparison, compare_models
+from auggen.protocols.config import CompareConfig, EvaluateConfig
+from auggen.protocols.report import format_table, read_points, write_comparison
+from tests.protocols.conftest import BENCHMARKS, Faces
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    faces = Faces(8, 4, seed=0)
+    results = faces.results({arm: [faces.train() for _ in range(3)] for arm in ("real", "mixed")})
+    config = EvaluateConfig.model_validate(
+        {"identities": "validation", "batch_size": 8, "flip": True, "benchmarks": BENCHMARKS}
+    )
+    return compare_models(results, [0, 1, 2], config, CompareConfig(num_replicates=100, seed=0))
+
+
+def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_comparison(comparison, tmp_path / name)
+    assert digest_files(tmp_path / "one") == digest_files(tmp_path / "two")
+    files = {path.relative_to(tmp_path / "one").as_posix() for path in tmp_path.glob("one/**/*.*")}
+    assert files == {
+        "compare.json",
+        "operating_points.csv",
+        "plots/roc.csv",
+        "plots/roc.png",
+        "plots/gain.png",
+    }
+    assert b"Software" not in (tmp_path / "one" / "plots" / "roc.png").read_bytes()
+
+
+def test_the_headline_file_is_small_and_complete(comparison: Comparison, tmp_path: Path) -> None:
+    write_comparison(comparison, tmp_path)
+    content = json.loads((tmp_path / "compare.json").read_text())
+    assert list(content) == ["pairs", "templates", "lowres"]
+    points = read_points(tmp_path)
+    for name, figures in content.items():
+        assert list(figures) == ["real", "mixed", "gain", "gain_low", "gain_high"]
+        chosen = points[(points["benchmark"] == name) & points["headline"]]
+        means = chosen[chosen["seed"] == "mean"].set_index("arm")
+        assert figures["gain"] == means.loc["gain", "value"]
+        assert figures["gain_low"] == means.loc["gain", "low"]
+        assert figures["gain"] == pytest.approx(figures["mixed"] - figures["real"], abs=2e-6)
+
+
+def test_points_survive_the_file(comparison: Comparison, tmp_path: Path) -> None:
+    write_comparison(comparison, tmp_path)
+    points = read_points(tmp_path)
+    assert len(points) == len(comparison.points)
+    for row, point in zip(points.itertuples(), comparison.points, strict=True):
+        assert (row.benchmark, row.metric, row.arm, row.seed) == (
+            point.benchmark,
+            point.metric,
+            point.arm,
+            point.seed,
+        )
+        assert row.value == pytest.approx(point.value, abs=1e-6)
+        assert pd.isna(row.false_accepts) == (point.false_accepts is None)
+
+
+def test_the_table_shows_headlines_gains_and_intervals(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    write_comparison(comparison, tmp_path)
+    table = format_table(read_points(tmp_path))
+    content = json.loads((tmp_path / "compare.json").read_text())
+    lines = [line for line in table.splitlines() if "*" in line][1:]
+    assert len(lines) == 3
+    for line, (name, figures) in zip(lines, content.items(), strict=True):
+        assert line.startswith(name)
+        assert f"{100 * figures['gain']:+.1f}" in line
+        low, high = (f"{100 * figures[f'gain_{end}']:+.1f}" for end in ("low", "high"))
+        assert line.endswith(f"[{low}, {high}]")
+    assert "1.78e-3" not in table
+    assert "over 3 seed(s)" in table
+
+
+def test_missing_or_foreign_metrics_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"operating_points\.csv: missing"):
+        read_points(tmp_path)
+    (tmp_path / "operating_points.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="other columns"):
+        read_points(tmp_path)
+    (tmp_path / "operating_points.csv").write_text("")
+    with pytest.raises(UserError, match="no CSV table"):
+        read_points(tmp_path)
