@@ -24,11 +24,19 @@ def comparison() -> Comparison:
     return compare_models(results, [0, 1, 2], config, CompareConfig(num_replicates=100, seed=0))
 
 
-def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_comparison(comparison, tmp_path / name)
-    assert digest_files(tmp_path / "one") == digest_files(tmp_path / "two")
-    files = {path.relative_to(tmp_path / "one").as_posix() for path in tmp_path.glob("one/**/*.*")}
+@pytest.fixture(scope="module")
+def written(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("metrics")
+    write_comparison(comparison, folder)
+    return folder
+
+
+def test_the_same_comparison_gives_the_same_bytes(
+    comparison: Comparison, written: Path, tmp_path: Path
+) -> None:
+    write_comparison(comparison, tmp_path)
+    assert digest_files(tmp_path) == digest_files(written)
+    files = {path.relative_to(written).as_posix() for path in written.rglob("*.*")}
     assert files == {
         "compare.json",
         "operating_points.csv",
@@ -36,14 +44,13 @@ def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, tmp_pa
         "plots/roc.png",
         "plots/gain.png",
     }
-    assert b"Software" not in (tmp_path / "one" / "plots" / "roc.png").read_bytes()
+    assert b"Software" not in (written / "plots" / "roc.png").read_bytes()
 
 
-def test_the_headline_file_is_small_and_complete(comparison: Comparison, tmp_path: Path) -> None:
-    write_comparison(comparison, tmp_path)
-    content = json.loads((tmp_path / "compare.json").read_text())
+def test_the_headline_file_is_small_and_complete(written: Path) -> None:
+    content = json.loads((written / "compare.json").read_text())
     assert list(content) == ["pairs", "templates", "lowres"]
-    points = read_points(tmp_path)
+    points = read_points(written)
     for name, figures in content.items():
         assert list(figures) == ["real", "mixed", "gain", "gain_low", "gain_high"]
         chosen = points[(points["benchmark"] == name) & points["headline"]]
@@ -53,9 +60,8 @@ def test_the_headline_file_is_small_and_complete(comparison: Comparison, tmp_pat
         assert figures["gain"] == pytest.approx(figures["mixed"] - figures["real"], abs=2e-6)
 
 
-def test_points_survive_the_file(comparison: Comparison, tmp_path: Path) -> None:
-    write_comparison(comparison, tmp_path)
-    points = read_points(tmp_path)
+def test_points_survive_the_file(comparison: Comparison, written: Path) -> None:
+    points = read_points(written)
     assert len(points) == len(comparison.points)
     for row, point in zip(points.itertuples(), comparison.points, strict=True):
         assert (row.benchmark, row.metric, row.arm, row.seed) == (
@@ -68,12 +74,9 @@ def test_points_survive_the_file(comparison: Comparison, tmp_path: Path) -> None
         assert pd.isna(row.false_accepts) == (point.false_accepts is None)
 
 
-def test_the_table_shows_headlines_gains_and_intervals(
-    comparison: Comparison, tmp_path: Path
-) -> None:
-    write_comparison(comparison, tmp_path)
-    table = format_table(read_points(tmp_path))
-    content = json.loads((tmp_path / "compare.json").read_text())
+def test_the_table_shows_headlines_gains_and_intervals(written: Path) -> None:
+    table = format_table(read_points(written))
+    content = json.loads((written / "compare.json").read_text())
     lines = [line for line in table.splitlines() if "*" in line][1:]
     assert len(lines) == 3
     for line, (name, figures) in zip(lines, content.items(), strict=True):
