@@ -118,7 +118,11 @@ def test_operating_points_are_named_by_their_rate(far: float, name: str) -> None
 
 
 def aa_interval(faces: Faces, num_seeds: int, seed: int) -> tuple[float, float]:
-    """Interval of the gain of real models over other real models."""
+    """Interval of the gain of real models over other real models.
+
+    The simulated trainings differ mostly image by image, and a little in common quality; were
+    common quality all, few seeds would cover less (see the module's docstring).
+    """
     num_people = int(faces.people.max()) + 1
     weights = person_weights(num_people, 100, seed)
     arms: list[npt.NDArray[np.float64]] = []
