@@ -12,7 +12,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
     """Returns accelerate's name: `auto` is bf16 where the hardware computes it natively.
 
-    On a processor without bf16 instructions bf16 is emulated and far slower than fp32.
+    On a processor only its matrix unit (AMX) makes bf16 faster: convolutions through AVX-512's
+    bf16 instructions ran at 0.65 times the speed of fp32, and without either bf16 is emulated.
     """
     if precision == "fp32":
         return "no"
@@ -20,7 +21,7 @@ def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
         return "bf16"
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
 
 
 def start_accelerator(precision: Precision) -> Accelerator:

@@ -13,6 +13,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 class GeneratorConfig(Section):
     """What network is trained, on which noise levels, and for how long."""
 
+    patch_size: PositiveInt
+    """Squares of this many pixels become channels before the network (1: none): costs fall with
+    its square. 2 serves small images on a CPU."""
     channels: Annotated[list[Annotated[int, Field(ge=4)]], Field(min_length=1)]
     """Feature channels at each resolution, finest first; every level halves the image."""
     layers_per_block: PositiveInt

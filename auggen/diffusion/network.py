@@ -28,6 +28,8 @@ class Architecture(Section):
     """1 (grey) or 3 (RGB)."""
     num_classes: PositiveInt
     """Length of a condition vector."""
+    patch_size: PositiveInt
+    """Squares of this many pixels become channels before the network."""
     channels: list[PositiveInt]
     """Feature channels at each resolution, finest first."""
     layers_per_block: PositiveInt
@@ -53,6 +55,7 @@ class Denoiser(nn.Module):
         self.num_classes = architecture.num_classes
         self.image_size = architecture.image_size
         self.channels = architecture.image_channels
+        self.patch_size = architecture.patch_size
         self.network = _build_unet(architecture)
         width = architecture.channels[0] * 4
         self.class_layer = ConditionLayer(architecture.num_classes, width)
@@ -78,10 +81,13 @@ class Denoiser(nn.Module):
         if augment is not None:
             embedding = embedding + self.augment_layer(augment)
         level = sigma[:, None, None, None]
-        raw = self.network(
-            edm.c_in(level, sd) * x, edm.c_noise(sigma), class_labels=embedding, return_dict=False
-        )[0]
-        denoised: Tensor = edm.c_skip(level, sd) * x + edm.c_out(level, sd) * raw.to(x.dtype)
+        patches = nn.functional.pixel_unshuffle(edm.c_in(level, sd) * x, self.patch_size)
+        patches = patches.contiguous(memory_format=torch.channels_last)
+        raw = self.network(patches, edm.c_noise(sigma), class_labels=embedding, return_dict=False)[
+            0
+        ]
+        raw = nn.functional.pixel_shuffle(raw.to(x.dtype), self.patch_size)
+        denoised: Tensor = edm.c_skip(level, sd) * x + edm.c_out(level, sd) * raw
         return denoised
 
 
@@ -91,11 +97,13 @@ def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
     Raises:
         UserError: the image size cannot be halved often enough, or attention_levels is too large.
     """
-    levels, side = len(architecture.channels), 2 ** (len(architecture.channels) - 1)
+    levels = len(architecture.channels)
+    side = architecture.patch_size * 2 ** (levels - 1)
     if architecture.image_size % side:
         raise UserError(
-            f"train_generator.channels has {levels} levels, so images must be a multiple of {side} "
-            f"pixels, but they are {architecture.image_size}; change prepare.image_size or channels"
+            f"train_generator.channels has {levels} levels and patch_size is "
+            f"{architecture.patch_size}, so images must be a multiple of {side} pixels, but they "
+            f"are {architecture.image_size}; change prepare.image_size or one of these"
         )
     if architecture.attention_levels > levels:
         raise UserError(
@@ -110,17 +118,17 @@ def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
 def _build_unet(architecture: Architecture) -> UNet2DModel:
     attentive = architecture.attention_levels
     plain = len(architecture.channels) - attentive
-    groups = _num_groups(architecture.channels)
+    depth = architecture.image_channels * architecture.patch_size**2
     return UNet2DModel(
-        sample_size=architecture.image_size,
-        in_channels=architecture.image_channels,
-        out_channels=architecture.image_channels,
+        sample_size=architecture.image_size // architecture.patch_size,
+        in_channels=depth,
+        out_channels=depth,
         block_out_channels=tuple(architecture.channels),
         layers_per_block=architecture.layers_per_block,
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attentive,
         up_block_types=("AttnUpBlock2D",) * attentive + ("UpBlock2D",) * plain,
         attention_head_dim=_head_width(architecture.channels),
-        norm_num_groups=groups,
+        norm_num_groups=_num_groups(architecture.channels),
         dropout=architecture.dropout,
         class_embed_type="identity",
     )

@@ -143,6 +143,7 @@ def architecture_of(config: GeneratorConfig, faces: FaceSet) -> Architecture:
         image_size=faces.manifest.image_size,
         image_channels=faces.manifest.channels,
         num_classes=faces.num_classes,
+        patch_size=config.patch_size,
         channels=config.channels,
         layers_per_block=config.layers_per_block,
         attention_levels=config.attention_levels,

@@ -15,7 +15,7 @@ def test_auto_is_bf16_only_where_native(
     native: bool, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
     assert resolve_precision("auto") == name
     assert resolve_precision("fp32") == "no"
     assert resolve_precision("bf16") == "bf16"
