@@ -27,6 +27,7 @@ from auggen.protocols.bootstrap import (
     verification_figures,
 )
 from auggen.protocols.config import Benchmark, CompareConfig, EvaluateConfig
+from auggen.protocols.pairs import ACCURACY_STD
 from auggen.protocols.results import ARMS, Results
 from auggen.protocols.trials import Trials
 
@@ -195,7 +196,7 @@ def _mean_points(
             name: arm_replicates(np.stack([figures[name] for figures in per_seed]), draws[arm])
             for name in per_seed[0]
         }
-    for name in plain[ARMS[0]][0]:
+    for name in (name for name in plain[ARMS[0]][0] if name != ACCURACY_STD):
         means = {arm: float(np.mean([figures[name] for figures in plain[arm]])) for arm in ARMS}
         values = means | {"gain": means["mixed"] - means["real"]}
         spread = {arm: replicates[arm][name] for arm in ARMS if name in replicates[arm]}

@@ -18,6 +18,8 @@ from auggen.protocols.lists import REMEDY, read_list, row_numbers
 from auggen.protocols.trials import Trials, all_pairs, check_both_kinds, normalise_rows
 
 LIST_NAME = "pairs.csv"
+ACCURACY_STD = "accuracy_std"
+"""Spread over the folds of one model: reported for each, neither averaged nor compared."""
 NOT_LISTED = -1
 """Fold of a pair of images that the list leaves out."""
 
@@ -47,7 +49,7 @@ def run_pairs(folder: Path, faces: FaceSet, embeddings: Float[Tensor, "n d"]) ->
     trials["fold"] = fold_of_pair
     distances = np.square(unit[a] - unit[b]).sum(axis=1)
     accuracy = ten_fold_accuracy(distances, is_same, folds)
-    figures = {"accuracy_10_fold": float(accuracy.mean()), "accuracy_std": float(accuracy.std())}
+    figures = {"accuracy_10_fold": float(accuracy.mean()), ACCURACY_STD: float(accuracy.std())}
     return Trials(verification=trials, figures=figures)
 
 

@@ -60,6 +60,7 @@ def test_every_model_arm_and_gain_has_every_figure() -> None:
         )
         for seed in seeds
     }
+    expected |= {("pairs", "accuracy_std", arm, s) for arm in ("real", "mixed") for s in "01"}
     found = [(p.benchmark, p.metric, p.arm, p.seed) for p in comparison.points]
     assert len(found) == len(set(found))
     assert set(found) == expected

@@ -43,7 +43,10 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert list(results.trials) == ["pairs", "templates", "lowres"]
     for benchmark in results.trials.values():
         assert {arm: len(trials) for arm, trials in benchmark.items()} == {"real": 2, "mixed": 2}
-    assert results.trials["pairs"]["real"][0].figures == {"accuracy_10_fold": 0.5}
+    assert results.trials["pairs"]["real"][0].figures == {
+        "accuracy_10_fold": 0.5,
+        "accuracy_std": 0.1,
+    }
     written = pd.read_parquet(folder / "mixed-3" / "templates-identification.parquet")
     found = results.trials["templates"]["mixed"][1].identification
     assert found is not None
