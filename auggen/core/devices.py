@@ -34,4 +34,7 @@ def start_accelerator(precision: Precision) -> Accelerator:
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // local_processes))
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return Accelerator(mixed_precision=resolve_precision(precision))
+    # Without being told so accelerate overlooks a CPU-only launch of several processes.
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    cpu = several and not torch.accelerator.is_available()
+    return Accelerator(mixed_precision=resolve_precision(precision), cpu=cpu)

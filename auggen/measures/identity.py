@@ -78,7 +78,7 @@ def nearest_similarity(
             table.scatter_(1, leave_out[part], -torch.inf)
         best, row = table.max(1)
         nobody = best == -torch.inf
-        cosines.append(best.masked_fill(nobody, LEAST_COSINE))
+        cosines.append(best.masked_fill(nobody, LEAST_COSINE).clamp(-1, 1))
         rows.append(row.masked_fill(nobody, -1))
     return torch.cat(cosines), torch.cat(rows)
 
