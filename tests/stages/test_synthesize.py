@@ -1,0 +1,261 @@
+"""The two commands of the stage, in this process, on untrained models."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from auggen.core.errors import UserError
+from auggen.core.files import digest_files
+from auggen.diffusion.checkpoint import save_generator
+from auggen.diffusion.network import Architecture, build_denoiser
+from auggen.faces.shards import read_face_set, write_face_set
+from auggen.recognition.backbones import build_backbone
+from auggen.recognition.checkpoint import save_recogniser
+from auggen.synthesis import generation
+from stages.synthesize import app
+
+PEOPLE = 5
+PARAMS: dict[str, Any] = {
+    "search": {
+        "mode": "grid",
+        "alpha": 0.7,
+        "beta": 0.6,
+        "grid": [0.5, 1.0],
+        "num_pairs": 3,
+        "images_per_pair": 2,
+        "seed": 0,
+    },
+    "synthesize": {
+        "mixing": "condition",
+        "pair_rule": "distant",
+        "num_classes": 5,
+        "images_per_class": 2,
+        "batch_size": 4,
+        "seed": 0,
+        "sampler": {
+            "kind": "heun",
+            "num_steps": 2,
+            "sigma_min": 0.01,
+            "sigma_max": 10.0,
+            "rho": 7.0,
+            "guidance": 1.0,
+            "precision": "fp32",
+        },
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def write_people(folder: Path, people: int) -> None:
+    folder.mkdir()
+    random = torch.Generator().manual_seed(people)
+    images = torch.randint(0, 256, (3 * people, 1, 16, 16), generator=random).to(torch.uint8)
+    labels = [row // 3 for row in range(3 * people)]
+    paths = [f"{row}.png" for row in range(3 * people)]
+    names = [f"s{person}" for person in range(people)]
+    write_face_set(folder, images, labels, paths, identities=names, source_digest="x")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Training and held-out people, an untrained generator and recogniser, params."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_people(folder / "real", PEOPLE)
+    write_people(folder / "validation", 3)
+    size = {"channels": 1, "image_size": 16, "width": 4, "embedding_size": 8}
+    model = build_backbone("small", **size, dropout=0.0, seed=0)
+    save_recogniser(folder / "fr", model, {"kind": "small", **size, "dropout": 0.0})
+    save_network(folder / "generator", PEOPLE)
+    return folder
+
+
+def save_network(folder: Path, num_classes: int) -> None:
+    architecture = Architecture(
+        image_size=16,
+        image_channels=1,
+        num_classes=num_classes,
+        patch_size=2,
+        channels=[8, 8],
+        layers_per_block=1,
+        attention_levels=0,
+        dropout=0.0,
+        sigma_data=0.5,
+    )
+    folder.mkdir()
+    save_generator(folder, build_denoiser(architecture, seed=0))
+
+
+def invoke(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(part) for part in arguments])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def places(project: Path, command: str, out: Path, generator: str = "generator") -> list[Path]:
+    if command == "search":
+        names = ["real", "validation", generator, "fr"]
+    else:
+        names = ["real", generator, "fr", "search"]
+    return [*(project / name for name in names), out]
+
+
+def changed(project: Path, folder: Path, section: str, **changes: Any) -> Path:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params[section] |= changes
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+@pytest.fixture(scope="module")
+def searched(project: Path) -> Path:
+    """The project after a search."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(project))
+        where = places(project, "search", project / "search")
+        line = invoke("search", *where, "--params", project / "params.yaml")
+    assert line.startswith("search: ")
+    assert line.count("\n") == 1
+    return project
+
+
+def test_search_writes_the_same_twice(searched: Path, tmp_path: Path) -> None:
+    where = places(searched, "search", tmp_path / "search")
+    invoke("search", *where, "--params", searched / "params.yaml")
+    assert digest_files(tmp_path / "search") == digest_files(searched / "search")
+    grid = pd.read_csv(tmp_path / "search" / "grid.csv")
+    assert grid[["alpha", "beta"]].to_numpy().tolist() == [[0.5, 0.5], [0.5, 1.0], [1.0, 1.0]]
+    assert not list((tmp_path / ".checkpoints").iterdir())
+
+
+def test_fixed_search(project: Path, tmp_path: Path) -> None:
+    params = changed(project, tmp_path, "search", mode="fixed", num_pairs=1)
+    invoke("search", *places(project, "search", tmp_path / "out"), "--params", params)
+    weights = json.loads((tmp_path / "out" / "weights.json").read_text())
+    assert (weights["alpha"], weights["beta"], weights["mode"]) == (0.7, 0.6, "fixed")
+
+
+@pytest.mark.parametrize("mixing", ["condition", "score", "none"])
+def test_pool(mixing: str, searched: Path, tmp_path: Path) -> None:
+    params = changed(searched, tmp_path, "synthesize", mixing=mixing)
+    where = places(searched, "synthesize", tmp_path / "pool")
+    line = invoke("synthesize", *where, "--params", params)
+    assert "10 images of 5 identities" in line
+    assert line.count("\n") == 1
+    pool = read_face_set(tmp_path / "pool")
+    assert pool.images.shape == (10, 1, 16, 16)
+    assert pool.images.unique(dim=0).shape[0] == 10
+    assert set(pool.extra["mixing"]) == {mixing}
+    assert (pool.extra["source_i"] == pool.extra["source_j"]).all() == (mixing == "none")
+    weights = json.loads((searched / "search" / "weights.json").read_text())
+    alpha = {"condition": weights["alpha"], "score": 0.5, "none": 1.0}[mixing]
+    assert set(pool.extra["alpha"]) == {alpha}
+
+
+def test_a_killed_synthesis_resumes_to_the_same_bytes(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = searched / "params.yaml"
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    invoke("synthesize", *places(searched, "synthesize", straight), "--params", params)
+    draw_batch, calls = generation.draw_batch, []
+
+    def dies(*arguments: Any) -> torch.Tensor:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise RuntimeError("killed")
+        return draw_batch(*arguments)
+
+    monkeypatch.setattr(generation, "draw_batch", dies)
+    with pytest.raises(RuntimeError, match="killed"):
+        invoke("synthesize", *places(searched, "synthesize", resumed), "--params", params)
+    assert not resumed.exists()
+    invoke("synthesize", *places(searched, "synthesize", resumed), "--params", params)
+    assert len(calls) == 4  # three batches; the first was not drawn again
+    assert digest_files(resumed) == digest_files(straight)
+
+
+@pytest.mark.pipeline
+def test_two_processes_draw_the_same_pool(searched: Path, root: Path, tmp_path: Path) -> None:
+    params = ["--params", str(searched / "params.yaml")]
+    for count in (1, 2):
+        where = places(searched, "synthesize", tmp_path / f"pool-{count}")
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+        command += ["-m", "stages.synthesize", "synthesize", *map(str, where), *params]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("synthesize: ") == 1
+    assert digest_files(tmp_path / "pool-1") == digest_files(tmp_path / "pool-2")
+
+
+@pytest.mark.parametrize("command", ["search", "synthesize"])
+def test_dry_run_prints_config_and_writes_nothing(
+    command: str, searched: Path, tmp_path: Path
+) -> None:
+    where = places(searched, command, tmp_path / "out")
+    printed = invoke(command, *where, "--params", searched / "params.yaml", "--dry-run")
+    assert json.loads(printed)["seed"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["search", "synthesize"])
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_generator_of_other_people(
+    command: str, option: list[str], searched: Path, tmp_path: Path
+) -> None:
+    folder = searched / "foreign"
+    if not folder.exists():
+        save_network(folder, PEOPLE + 1)
+    where = places(searched, command, tmp_path / "out", "foreign")
+    with pytest.raises(UserError, match=r"foreign: draws \(6, 1, 16\).*holds \(5, 1, 16\)"):
+        invoke(command, *where, "--params", searched / "params.yaml", *option)
+
+
+def test_more_classes_than_pairs_writes_nothing(searched: Path, tmp_path: Path) -> None:
+    params = changed(searched, tmp_path, "synthesize", num_classes=11)
+    where = places(searched, "synthesize", tmp_path / "out")
+    with pytest.raises(UserError, match=r"`synthesize.num_classes` is 11.*only 10"):
+        invoke("synthesize", *where, "--params", params)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "section, changes, message",
+    [
+        ("search", {"grid": []}, "search.grid"),
+        ("search", {"grid": [0.0]}, "search.grid.0"),
+        ("search", {"mode": "none"}, "search.mode"),
+        ("search", {"images_per_pair": 1}, "search.images_per_pair"),
+        ("search", {"num_pairs": 11}, "search.num_pairs"),
+        ("synthesize", {"batch_size": 0}, "synthesize.batch_size"),
+        ("synthesize", {"pair_rule": "near"}, "synthesize.pair_rule"),
+        ("synthesize", {"extra": 1}, "synthesize.extra"),
+    ],
+)
+def test_impossible_params(
+    section: str, changes: dict[str, Any], message: str, searched: Path, tmp_path: Path
+) -> None:
+    params = changed(searched, tmp_path, section, **changes)
+    with pytest.raises(UserError, match=f"`{message}`"):
+        invoke(section, *places(searched, section, tmp_path / "out"), "--params", params)
+    assert not (tmp_path / "out").exists()
