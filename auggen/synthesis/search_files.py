@@ -81,8 +81,8 @@ def _draw_heatmap(path: Path, result: SearchResult) -> None:
         for x, y in {(place[alpha], place[beta]), (place[beta], place[alpha])}:
             surface[y, x] = m_total
             mark = "x" if rejected else "o" if chosen else ""
-            axes.text(x, y, f"{m_total:.2f}\n{mark}", ha="center", va="center", color="white")
-    image = axes.imshow(surface, origin="lower", cmap="viridis")
+            axes.text(x, y, f"{m_total:.2f}\n{mark}", ha="center", va="center")
+    image = axes.imshow(surface, origin="lower", cmap="viridis", alpha=0.6)
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     axes.set_yticks(range(len(values)), [f"{value:g}" for value in values])
     axes.set_xlabel("alpha")
