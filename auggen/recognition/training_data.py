@@ -68,13 +68,13 @@ def read_training_data(folder: Path) -> TrainingData:
     mixed_sources = (table[table["label"] >= 0].drop_duplicates("label").sort_values("label"))[
         ["source_i", "source_j"]
     ].to_numpy(np.int64)
-    labels = torch.from_numpy(np.where(label >= 0, real.num_classes + label, -1 - label))
+    labels = torch.tensor(np.where(label >= 0, real.num_classes + label, -1 - label))
     return TrainingData(
-        images=torch.cat([real.images, pool.images[torch.from_numpy(table["row"].to_numpy())]]),
+        images=torch.cat([real.images, pool.images[torch.tensor(table["row"].to_numpy(np.int64))]]),
         labels=torch.cat([real.labels, labels]),
         num_real=len(real.labels),
         num_real_classes=real.num_classes,
-        sources=torch.cat([sources, torch.from_numpy(mixed_sources)]),
+        sources=torch.cat([sources, torch.tensor(mixed_sources)]),
         plan=plan,
     )
 
