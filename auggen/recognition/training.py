@@ -229,6 +229,7 @@ def train_recogniser(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
             batch = batches.make(step, accelerator.device)
+            torch.manual_seed(derive_seed(seed, "dropout", step, accelerator.process_index))
             with accelerator.autocast():
                 rows = model(batch.images, batch.labels, batch.margin, batch.excluded)
             loss = (rows * batch.weight).sum()
