@@ -46,6 +46,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("HF_HOME", str(home / "hf"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("MPLBACKEND", "agg")
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # tiny nets on shared cores: do not spin
         patch.setenv("MPLCONFIGDIR", str(home / "matplotlib"))
         for role in ("AUTHOR", "COMMITTER"):
             for part, value in who.items():
