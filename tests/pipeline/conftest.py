@@ -1,8 +1,10 @@
 """One toy-size run of the whole pipeline, shared by the tier; tests work in copies of it."""
 
+import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,18 +34,43 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     return project, output
 
 
+@pytest.fixture(scope="session")
+def forced(
+    toy: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], tuple[Project, str]]]:
+    """A forced rerun in a copy, begun here and awaited by calling the fixture.
+
+    Tests that take long ask for it to begin, since it runs well beside them.
+    """
+    project = Project(tmp_path_factory.mktemp("forced") / "project")
+    shutil.copytree(toy[0].folder, project.folder, symlinks=True)
+    with (project.folder.parent / "log").open("w+") as log:
+        begun = subprocess.Popen(
+            ["dvc", "repro", "--force"],
+            cwd=project.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        def wait() -> tuple[Project, str]:
+            code = begun.wait()
+            log.seek(0)
+            output = log.read()
+            assert code == 0, output
+            return project, output
+
+        try:
+            yield wait
+        finally:
+            if begun.poll() is None:
+                os.killpg(begun.pid, signal.SIGKILL)
+                begun.wait()
+
+
 @pytest.fixture
-def copy_of_toy(toy: tuple[Project, str], tmp_path: Path) -> Callable[[], Project]:
-    """Makes a copy that a test may change."""
-
-    def copy() -> Project:
-        shutil.copytree(toy[0].folder, tmp_path / "project", symlinks=True)
-        return Project(tmp_path / "project")
-
-    return copy
-
-
-@pytest.fixture
-def project(copy_of_toy: Callable[[], Project]) -> Project:
+def project(toy: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of the finished toy-size project that a test may change."""
-    return copy_of_toy()
+    shutil.copytree(toy[0].folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")

@@ -28,6 +28,7 @@ def test_commands_are_found() -> None:
     assert commands(text) == ["make pilot", "a    b", "d"]
 
 
+@pytest.mark.usefixtures("forced")
 def test_readme_commands(project: Project) -> None:
     """A folder of people lies at `data/raw/mine`, and .venv is where `make` puts it."""
     shown = commands(README.read_text())

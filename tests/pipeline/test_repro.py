@@ -1,6 +1,7 @@
 """The whole pipeline under the real DVC: it ends, is stable, and reruns no more than it must."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -86,8 +87,8 @@ def test_ratio_zero_in_a_temporary_copy_is_real(project: Project) -> None:
         assert benchmark["mixed"] == benchmark["real"]
 
 
-def test_forced_rerun_changes_no_byte(project: Project) -> None:
-    output = project.run("dvc", "repro", "--force")
+def test_forced_rerun_changes_no_byte(forced: Callable[[], tuple[Project, str]]) -> None:
+    project, output = forced()
     assert ran(output) == ALL
     assert project.changes() == []
 
