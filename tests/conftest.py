@@ -9,6 +9,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("auggen", "beartype.beartype")
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # tiny nets on shared cores: threads must not spin
 
 import torch  # noqa: E402
 
@@ -22,9 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("fast")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Stages called in this process set threads and determinism: each test starts afresh."""
     torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,7 +50,6 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("HF_HOME", str(home / "hf"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("MPLBACKEND", "agg")
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # tiny nets on shared cores: do not spin
         patch.setenv("MPLCONFIGDIR", str(home / "matplotlib"))
         for role in ("AUTHOR", "COMMITTER"):
             for part, value in who.items():
