@@ -231,10 +231,11 @@ def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: 
             _write_outputs(state, denoiser, faces, config, out)
     accelerator.wait_for_everyone()
     count = sum(parameter.numel() for parameter in state.parameters.values())
+    epochs = config.steps * config.batch_size / len(faces.images)
     return (
-        f"generator of {count / 1e6:.2f} M weights, {config.steps} updates of {config.batch_size} "
-        f"images ({config.steps * config.batch_size / len(faces.images):.0f} epochs), "
-        f"loss {state.curve[-1][1]:.4f} -> {out}"
+        f"train_generator: {out}: {count / 1e6:.2f} M weights, {config.steps} updates of "
+        f"{config.batch_size} images ({epochs:.0f} epochs), "
+        f"loss {state.curve[-1][1]:.4f}"
     )
 
 
