@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
 from auggen.core.checkpoints import load_tensors, save_tensors
@@ -46,4 +45,4 @@ def load_generator(folder: Path) -> Denoiser:
             f"{folder / WEIGHTS_NAME}: does not fit {ARCHITECTURE_NAME} beside it "
             f"({str(error).splitlines()[0]}); delete {folder} and run `dvc repro`"
         ) from error
-    return denoiser.eval().to(memory_format=torch.channels_last)
+    return denoiser.eval()

@@ -4,7 +4,7 @@ Dimensions: n images, c channels, h x w pixels, k classes, a augmentation parame
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from diffusers import UNet2DModel
@@ -54,9 +54,9 @@ class Denoiser(nn.Module):
         self.architecture = architecture
         self.num_classes = architecture.num_classes
         self.image_size = architecture.image_size
-        self.channels = architecture.image_channels
+        self.channels: int = architecture.image_channels
         self.patch_size = architecture.patch_size
-        self.network = _build_unet(architecture)
+        self.network: nn.Module = _build_unet(architecture)
         width = architecture.channels[0] * 4
         self.class_layer = ConditionLayer(architecture.num_classes, width)
         self.augment_layer = ConditionLayer(NUM_AUGMENTS, width)
@@ -112,14 +112,17 @@ def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Denoiser(architecture).to(memory_format=torch.channels_last)
+        denoiser = Denoiser(architecture)
+    # torch's stubs lack memory_format
+    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return denoiser
 
 
-def _build_unet(architecture: Architecture) -> UNet2DModel:
+def _build_unet(architecture: Architecture) -> nn.Module:
     attentive = architecture.attention_levels
     plain = len(architecture.channels) - attentive
     depth = architecture.image_channels * architecture.patch_size**2
-    return UNet2DModel(
+    unet = UNet2DModel(  # type: ignore[no-untyped-call]  # diffusers' decorator is untyped
         sample_size=architecture.image_size // architecture.patch_size,
         in_channels=depth,
         out_channels=depth,
@@ -132,6 +135,7 @@ def _build_unet(architecture: Architecture) -> UNet2DModel:
         dropout=architecture.dropout,
         class_embed_type="identity",
     )
+    return cast(nn.Module, unet)
 
 
 def _num_groups(channels: list[int]) -> int:
