@@ -28,7 +28,9 @@ def main(
         build_denoiser(architecture_of(config, faces), seed=0)
         print(config.model_dump_json(indent=2))
         return
-    print(train_generator(config, faces, real, out))
+    summary = train_generator(config, faces, real, out)
+    if summary:
+        print(summary)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ def draw_samples_sheet(
 ) -> None:
     """Writes a PNG: one row an identity, four real images on the left, six samples on the right."""
     config = SamplerConfig(
-        kind="heun",
-        num_steps=14,
-        sigma_min=0.002,
-        sigma_max=80.0,
+        kind="dpmpp",
+        num_steps=20,
+        sigma_min=0.01,
+        sigma_max=40.0,
         rho=7.0,
         guidance=1.0,
         precision=precision,

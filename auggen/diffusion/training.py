@@ -198,7 +198,7 @@ def fit(
     return state
 
 
-def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: Path) -> str:
+def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: Path) -> str | None:
     """Trains and writes the folder `out`: weights (average), description, curve, picture.
 
     Args:
@@ -208,7 +208,7 @@ def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: 
         out: The folder to write.
 
     Returns:
-        One line about the run.
+        One line about the run; None on all processes but the main one.
 
     Raises:
         UserError: impossible settings, or a loss that is not finite.
@@ -230,6 +230,8 @@ def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: 
         if main:
             _write_outputs(state, denoiser, faces, config, out)
     accelerator.wait_for_everyone()
+    if not main:
+        return None
     count = sum(parameter.numel() for parameter in state.parameters.values())
     epochs = config.steps * config.batch_size / len(faces.images)
     return (

@@ -54,6 +54,7 @@ def _dies_at(step_of_death: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_outputs(config: GeneratorConfig, faces: FaceSet, source: Path, tmp_path: Path) -> None:
     line = train_generator(config, faces, source, tmp_path / "out")
+    assert line is not None
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"model.safetensors", "model.json", "loss.csv", "samples.png"}
     rows = (tmp_path / "out/loss.csv").read_text().splitlines()
