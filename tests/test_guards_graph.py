@@ -69,6 +69,19 @@ def test_paths_are_written_once_and_here(stage: str) -> None:
     assert entry["desc"]
 
 
+def test_cached_outs_are_ignored_by_git_and_the_rest_is_not() -> None:
+    def ignored(path: str) -> bool:
+        command = ["git", "check-ignore", "-q", "--no-index", path]
+        return subprocess.run(command, cwd=ROOT).returncode == 0
+
+    outs = [out for entry in STAGES.values() for out in entry["outs"] if isinstance(out, str)]
+    outs = [out.replace("${key}", "real-0") for out in outs]
+    assert len(outs) > 10
+    assert [out for out in outs if not ignored(out)] == []
+    kept = ["metrics/compare.json", "metrics/plots/roc.csv", "data/raw/mine.dvc", "dvc.lock"]
+    assert [path for path in kept if ignored(path)] == []
+
+
 def test_stage_code_knows_no_data_path() -> None:
     roots = ("data/", "models/", "results/", "metrics/")
     found = []

@@ -64,4 +64,4 @@ def resume_folder(stage: str, config: Any, *inputs: Path, is_main: bool = True) 
         folder.mkdir(exist_ok=True)
         yield folder
         shutil.rmtree(folder)
-    lock_path.unlink(missing_ok=True)
+        lock_path.unlink()  # while held: a waiter sees that its file is gone and makes another
