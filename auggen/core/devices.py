@@ -1,12 +1,18 @@
 """Devices, ranks, threads and precision, all through accelerate."""
 
 import os
+from datetime import timedelta
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from torch import Tensor
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+_PATIENCE = timedelta(hours=6)
+"""How long processes wait for each other: the main one writes a large pool alone."""
 
 
 def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
@@ -27,14 +33,29 @@ def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
 def start_accelerator(precision: Precision) -> Accelerator:
     """Returns an Accelerator; sets torch's threads to cores / processes and asks for determinism.
 
-    accelerate without a configuration of the user's own sets one thread, which we undo.
+    accelerate sets a number of threads of its own, which we undo.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable products on a GPU
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing reads uninitialised memory, and filling it costs time. The stub lacks the name.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # Without being told so accelerate overlooks a CPU-only launch of several processes.
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    cpu = several and not torch.accelerator.is_available()
+    accelerator = Accelerator(
+        mixed_precision=resolve_precision(precision),
+        cpu=cpu,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     usable = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // local_processes))
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Without being told so accelerate overlooks a CPU-only launch of several processes.
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    cpu = several and not torch.accelerator.is_available()
-    return Accelerator(mixed_precision=resolve_precision(precision), cpu=cpu)
+    return accelerator
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies a tensor; to a GPU through pinned memory and without waiting for the copy."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
