@@ -6,18 +6,18 @@ Dimensions: n images, c channels, h height, w width.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
+from auggen.core.devices import to_device
 from auggen.core.progress import progress
 from auggen.diffusion.samplers import SamplerConfig, condition_denoiser, sample
 from auggen.faces.decode import to_uint8
@@ -84,8 +84,8 @@ def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]
     count = len(recipe)
     padded = recipe.part(torch.arange(generator.batch_size).clamp(max=count - 1))
     device, width = generator.device, generator.num_classes
-    i, j = padded.source_i.to(device), padded.source_j.to(device)
-    alpha, beta = padded.alpha.to(device), padded.beta.to(device)
+    i, j = to_device(padded.source_i, device), to_device(padded.source_j, device)
+    alpha, beta = to_device(padded.alpha, device), to_device(padded.beta, device)
     guidance = generator.sampler.guidance
     if generator.mixing == "score":
         one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
@@ -95,7 +95,7 @@ def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]
     else:
         c_star = mix_conditions(i, j, alpha, beta, width)
         denoise = condition_denoiser(generator.network, c_star, guidance)
-    noise = draw_noise(padded.seed, generator.image_shape).to(device)
+    noise = to_device(draw_noise(padded.seed, generator.image_shape), device)
     return to_uint8(sample(denoise, noise, generator.sampler)[:count].cpu())
 
 
@@ -149,13 +149,9 @@ def drawn_images(
     when the block ends well. Processes other than the main one get an empty iterator and wait at
     the end of the block.
     """
-    with ExitStack() as stack:
-        place = [""]
-        if accelerator.is_main_process:  # it alone holds the lock, for all
-            place[0] = str(stack.enter_context(resume_folder(stage, key, *inputs)))
-        if accelerator.num_processes > 1:
-            broadcast_object_list(place)
-        folder = Path(place[0])
+    main = accelerator.is_main_process
+    with resume_folder(stage, key, *inputs, is_main=main) as folder:
+        accelerator.wait_for_everyone()
         draw_share(
             lambda part: draw_batch(generator, part),
             recipe,
@@ -165,6 +161,5 @@ def drawn_images(
             num_processes=accelerator.num_processes,
         )
         accelerator.wait_for_everyone()
-        main = accelerator.is_main_process
         yield read_drawn(folder, len(recipe) if main else 0, generator.batch_size)
         accelerator.wait_for_everyone()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from auggen.diffusion.checkpoint import load_generator
 from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.manifest import Manifest, read_manifest
 from auggen.faces.shards import FaceSet, read_face_set
-from auggen.measures.embeddings import embed_images, normalise
+from auggen.measures.embeddings import Images, embed_images, normalise
 from auggen.measures.identity import class_centres
 from auggen.recognition.checkpoint import load_recogniser
 from auggen.synthesis.config import Mixing, SearchConfig, SynthesizeConfig
@@ -55,7 +56,7 @@ class Models:
             )
         return manifest
 
-    def embedder(self, batch_size: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    def embedder(self, batch_size: int, device: torch.device) -> Callable[[Images], Tensor]:
         """Returns M_orig as a function uint8 [n c h w] -> embeddings [n d]."""
         model = load_recogniser(self.recogniser_dir).to(device)
         return lambda images: embed_images(
@@ -65,12 +66,13 @@ class Models:
     def generator(
         self, mixing: Mixing, batch_size: int, sampler: SamplerConfig, accelerator: Accelerator
     ) -> Generator:
-        """Returns the generator on this process's device."""
-        network = load_generator(self.generator_dir).to(accelerator.device)
+        """Returns the generator on this process's device, compiled if that is a GPU."""
+        device = accelerator.device
+        network = load_generator(self.generator_dir).to(device)
+        if device.type == "cuda":  # not yet measured
+            network.compile()
         shape = (network.channels, network.image_size, network.image_size)
-        return Generator(
-            network, network.num_classes, shape, mixing, batch_size, sampler, accelerator.device
-        )
+        return Generator(network, network.num_classes, shape, mixing, batch_size, sampler, device)
 
 
 def run_search(
@@ -123,10 +125,14 @@ def run_synthesis(models: Models, search_dir: Path, out: Path, config: Synthesiz
     manifest = models.check()
     weights = read_weights(search_dir)
     accelerator = start_accelerator(config.sampler.precision)
-    sources = choose_sources(
-        config, manifest.num_classes, lambda: _centres(models, config, accelerator.device)
-    )
-    recipe = plan_pool(config, sources, weights.alpha, weights.beta)
+    sources = [
+        choose_sources(
+            config, manifest.num_classes, lambda: _centres(models, config, accelerator.device)
+        )
+    ]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(sources)  # unlike devices may round similarities apart
+    recipe = plan_pool(config, sources[0], weights.alpha, weights.beta)
     generator = models.generator(config.mixing, config.batch_size, config.sampler, accelerator)
     inputs = (models.real_dir, models.generator_dir, models.recogniser_dir, search_dir)
     with drawn_images(generator, recipe, accelerator, "synthesize", config, *inputs) as drawn:
