@@ -2,9 +2,11 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFile, ImageOps
@@ -13,6 +15,7 @@ from torch import Tensor
 from auggen.core.errors import UserError
 
 MAX_PIXELS = 1 << 26
+_LEVEL = 1  # of zlib: a third of the time of the default 6 for files a seventh larger
 _FORMATS = ("JPEG", "PNG", "PPM")
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 
@@ -71,8 +74,23 @@ def encode_png(image: UInt8[Tensor, "c h w"]) -> bytes:
     """Encodes a grey (c = 1) or RGB (c = 3) image without loss."""
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     stream = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels).save(stream, "PNG")
+    picture = Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
+    picture.save(stream, "PNG", compress_level=_LEVEL)
     return stream.getvalue()
+
+
+def decode_png(content: bytes, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Decodes what `encode_png` made of an image of this shape (c, h, w); safe in threads.
+
+    Raises:
+        OSError, SyntaxError, ValueError: it is something else.
+    """
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        found = (len(image.getbands()), image.height, image.width)
+        if found != tuple(shape):
+            raise ValueError(f"its shape is {found}, the manifest's {tuple(shape)}")
+        pixels = np.asarray(image)
+    return pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
 
 
 def to_unit(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

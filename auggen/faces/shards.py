@@ -6,12 +6,13 @@ Dimensions: n images, c channels, h height, w width.
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,17 +22,20 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.files import write_bytes, write_json
-from auggen.faces.decode import decode_image, encode_png
+from auggen.faces.decode import encode_png
+from auggen.faces.images import ImageRows, ShardIndex, StoredImages
 from auggen.faces.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, Shard, read_manifest
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_PREFIX = 4
+_MEMORY_BUDGET = 256_000_000
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A face set in memory."""
+    """A face set: columns in memory, pixels in memory or on disk."""
 
-    images: UInt8[Tensor, "n c h w"]
+    images: UInt8[Tensor, "n c h w"] | ImageRows
     """Pixels 0..255."""
     labels: Int64[Tensor, " n"]
     """Class of each image, 0..num_classes-1."""
@@ -135,90 +139,89 @@ def _to_table(
 
 
 def _write_shard(path: Path, table: pa.Table) -> Shard:
+    """Writes a shard; PNGs lie in it as they are, so that any one can be read by itself."""
+    codecs = dict.fromkeys(["image.path", *table.column_names[1:]], "zstd")
+    codecs["image.bytes"] = "none"
     stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd", use_dictionary=False)
+    pq.write_table(table, stream, compression=codecs, use_dictionary=False, write_statistics=False)
     content = stream.getvalue()
     write_bytes(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return Shard(file=path.name, rows=table.num_rows, sha256=digest)
 
 
-class Row(NamedTuple):
-    """One image of a face set."""
+def open_face_set(folder: Path) -> FaceSet:
+    """Opens a face set, checking every shard against the manifest; images stay on disk.
 
-    image: UInt8[Tensor, "c s s"]
-    """Pixels 0..255."""
-    label: int
-    """Its class."""
-    path: str
-    """Where it came from."""
-
-
-def iterate_face_set(folder: Path) -> Iterator[Row]:
-    """Yields the images of a face set in order, one shard in memory at a time.
-
-    Raises:
-        UserError: as `read_face_set`, but labels are checked to be classes only.
-    """
-    manifest = read_manifest(folder)
-    for path, table in _read_tables(folder, manifest):
-        yield from _decode_rows(path, table, manifest)
-
-
-def read_face_set(folder: Path) -> FaceSet:
-    """Reads a whole face set into memory, checking every shard against the manifest.
+    Holds one shard in memory, afterwards only the columns beside the images.
 
     Raises:
         UserError: a shard is missing, corrupt or disagrees with the manifest; names the file.
     """
     manifest = read_manifest(folder)
-    size = manifest.image_size
-    images = torch.empty((manifest.num_images, manifest.channels, size, size), dtype=torch.uint8)
-    labels: list[int] = []
+    index: list[ShardIndex] = []
+    labels: list[Tensor] = []
     paths: list[str] = []
-    extras: list[pa.Table] = []
-    for file, table in _read_tables(folder, manifest):
-        for row in _decode_rows(file, table, manifest):
-            images[len(paths)] = row.image
-            labels.append(row.label)
-            paths.append(row.path)
-        extras.append(table.select(table.column_names[2:]))
-    classes = torch.tensor(labels, dtype=torch.int64)
+    extras: list[pd.DataFrame] = []
+    for shard in manifest.shards:
+        file = folder / shard.file
+        content, table = _read_shard(file, shard)
+        pictures = table.column("image").combine_chunks()
+        index.append(_find_images(file, content, pictures.field("bytes")))
+        paths += pictures.field("path").to_pylist()
+        labels.append(torch.tensor(table.column("label").to_numpy().astype("int64")))
+        if not 0 <= int(labels[-1].min()) <= int(labels[-1].max()) < manifest.num_classes:
+            raise _corrupt(file, f"a label is none of {manifest.num_classes} classes")
+        extras.append(table.select(table.column_names[2:]).to_pandas())
+    classes = torch.cat(labels)
     counts = torch.bincount(classes, minlength=manifest.num_classes).tolist()
     if counts != manifest.images_per_identity:
         raise _corrupt(folder / MANIFEST_NAME, "images_per_identity disagrees with the labels")
-    extra = pd.DataFrame(pa.concat_tables(extras).to_pydict(), index=range(manifest.num_images))
+    extra = pd.concat(extras).set_axis(range(manifest.num_images))
+    images = StoredImages(index, manifest.channels, manifest.image_size)
     return FaceSet(images, classes, paths, extra, manifest)
 
 
-def _decode_rows(file: Path, table: pa.Table, manifest: Manifest) -> Iterator[Row]:
-    size = (manifest.channels, manifest.image_size, manifest.image_size)
-    columns = table.column("image"), table.column("label")
-    for number, (cell, label) in enumerate(zip(*columns, strict=True)):
-        picture, place = cell.as_py(), f"row {number}"
-        image = decode_image(picture["bytes"], channels=manifest.channels, name=f"{file}, {place}")
-        if tuple(image.shape) != size:
-            raise _corrupt(file, f"{place} has shape {tuple(image.shape)}, the manifest {size}")
-        if not 0 <= label.as_py() < manifest.num_classes:
-            raise _corrupt(file, f"{place} has label {label}, classes are {manifest.num_classes}")
-        yield Row(image, label.as_py(), picture["path"])
+def read_face_set(folder: Path) -> FaceSet:
+    """Opens a face set and, if its pixels fit in 256 MB, decodes them into memory.
+
+    Raises:
+        UserError: as `open_face_set`, or an image that cannot be decoded.
+    """
+    faces = open_face_set(folder)
+    if math.prod(faces.images.shape) > _MEMORY_BUDGET:
+        return faces
+    return replace(faces, images=faces.images[:])
 
 
-def _read_tables(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, pa.Table]]:
-    for shard in manifest.shards:
-        path = folder / shard.file
-        if not path.is_file():
-            raise UserError(f"{path}: missing; delete {folder} and run `dvc repro` again")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != shard.sha256:
-            raise _corrupt(path, "its digest is not the one in the manifest")
-        try:
-            table = pq.read_table(io.BytesIO(content))
-        except pa.ArrowException as error:
-            raise _corrupt(path, f"no Parquet file ({error})") from error
-        if table.num_rows != shard.rows or table.column_names[:2] != ["image", "label"]:
-            raise _corrupt(path, "other rows or columns than the manifest says")
-        yield path, table
+def _find_images(file: Path, content: bytes, pictures: pa.BinaryArray) -> ShardIndex:
+    """Locates each PNG in a shard: plain Parquet puts four bytes of length before each."""
+    offsets, lengths, position = [], [], 0
+    for picture in pictures:
+        png = picture.as_py()
+        if not content.startswith(png, position + _PREFIX):  # another page begins
+            position = content.find(len(png).to_bytes(_PREFIX, "little") + png, position)
+            if position < 0:
+                raise _corrupt(file, "its images are compressed or encoded")
+        offsets.append(position + _PREFIX)
+        lengths.append(len(png))
+        position += _PREFIX + len(png)
+    return ShardIndex(file, np.array(offsets, np.int64), np.array(lengths, np.int32))
+
+
+def _read_shard(path: Path, shard: Shard) -> tuple[bytes, pa.Table]:
+    if not path.is_file():
+        raise UserError(f"{path}: missing; delete {path.parent} and run `dvc repro` again")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != shard.sha256:
+        raise _corrupt(path, "its digest is not the one in the manifest")
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise _corrupt(path, f"no Parquet file ({error})") from error
+    if table.num_rows != shard.rows or table.column_names[:2] != ["image", "label"]:
+        raise _corrupt(path, "other rows or columns than the manifest says")
+    return content, table
 
 
 def _corrupt(file: Path, what: str) -> UserError:

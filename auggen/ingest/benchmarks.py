@@ -16,7 +16,7 @@ from auggen.core.errors import UserError
 from auggen.core.files import write_bytes
 from auggen.core.seeds import numpy_generator
 from auggen.faces.manifest import Manifest
-from auggen.faces.shards import iterate_face_set, write_face_set
+from auggen.faces.shards import open_face_set, write_face_set
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.resize import reduce_and_restore
 
@@ -40,16 +40,12 @@ def write_benchmarks(
     roles = {"image": [*gallery, *range(len(probes))]}
     roles |= {"role": ["gallery"] * len(gallery) + ["probe"] * len(probes)}
     _write_table(folder / "lowres.csv", pd.DataFrame(roles))
-    wanted = set(probes)
+    images = open_face_set(folder).images
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     (folder / "lowres").mkdir()
     write_face_set(
         folder / "lowres",
-        (
-            reduce_and_restore(item.image, config.lowres_pixels)
-            for row, item in enumerate(iterate_face_set(folder))
-            if row in wanted
-        ),
+        (reduce_and_restore(images[row], config.lowres_pixels) for row in probes),
         [labels[row] for row in probes],
         [paths[row] for row in probes],
         identities=manifest.identities,

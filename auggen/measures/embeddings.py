@@ -4,18 +4,28 @@ Letters: n images, c channels, h = w pixels, d embedding size.
 """
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 Embed = Callable[[Tensor], Tensor]
 
 
+@runtime_checkable
+class Images(Protocol):
+    """uint8 images [n c h w]: a tensor, or something that fetches them when it is sliced."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Tensor: ...
+
+
 @torch.inference_mode()
 def embed_images(
     model: Embed,
-    images: UInt8[Tensor, "n c h w"],
+    images: Images,
     *,
     batch_size: int,
     flip: bool,

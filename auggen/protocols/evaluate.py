@@ -7,6 +7,7 @@ from torch import Tensor
 
 from auggen.core.files import write_json
 from auggen.faces.shards import read_face_set
+from auggen.measures.embeddings import Images
 from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.lowres import run_lowres
 from auggen.protocols.pairs import run_pairs
@@ -17,7 +18,7 @@ METRICS_NAME = "metrics.json"
 
 
 def evaluate_model(
-    embed: Callable[[Tensor], Tensor], folder: Path, out: Path, config: EvaluateConfig
+    embed: Callable[[Images], Tensor], folder: Path, out: Path, config: EvaluateConfig
 ) -> dict[str, Trials]:
     """Runs the benchmarks and writes their trials and metrics.json into an existing folder.
 

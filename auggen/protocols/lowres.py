@@ -13,6 +13,7 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.faces.shards import FaceSet, read_face_set
+from auggen.measures.embeddings import Images
 from auggen.measures.verification import best_mate_ranks
 from auggen.protocols.lists import REMEDY, read_list, row_numbers
 from auggen.protocols.trials import Trials, identification_table, normalise_rows
@@ -25,7 +26,7 @@ def run_lowres(
     folder: Path,
     faces: FaceSet,
     embeddings: Float[Tensor, "n d"],
-    embed: Callable[[Tensor], Tensor],
+    embed: Callable[[Images], Tensor],
 ) -> Trials:
     """Ranks the probes of lowres.csv (columns image, role) in the gallery it names.
 

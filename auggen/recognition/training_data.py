@@ -17,6 +17,7 @@ from torch import Tensor
 from auggen.core.errors import UserError
 from auggen.core.files import read_json
 from auggen.core.seeds import torch_generator
+from auggen.faces.images import ImageRows, JoinedImages
 from auggen.faces.shards import read_face_set
 from auggen.recognition.mixing_plan import MixingPlan
 
@@ -25,7 +26,8 @@ from auggen.recognition.mixing_plan import MixingPlan
 class TrainingData:
     """Real rows first, then synthetic rows; real classes first, then mixed classes."""
 
-    images: UInt8[Tensor, "n c h w"]
+    images: UInt8[Tensor, "n c h w"] | ImageRows
+    """Pixels 0..255, in memory or on disk."""
     labels: Int[Tensor, " n"]
     num_real: int
     """Real images: rows [0, num_real)."""
@@ -70,7 +72,9 @@ def read_training_data(folder: Path) -> TrainingData:
     ].to_numpy(np.int64)
     labels = torch.tensor(np.where(label >= 0, real.num_classes + label, -1 - label))
     return TrainingData(
-        images=torch.cat([real.images, pool.images[torch.tensor(table["row"].to_numpy(np.int64))]]),
+        images=JoinedImages(
+            real.images, pool.images, torch.tensor(table["row"].to_numpy(np.int64))
+        ),
         labels=torch.cat([real.labels, labels]),
         num_real=len(real.labels),
         num_real_classes=real.num_classes,
@@ -96,6 +100,7 @@ class BatchPlan:
 
     def __init__(self, data: TrainingData, *, seed: int, steps: int, batch_size: int) -> None:
         self._seed = seed
+        self._passes: dict[str, tuple[int, Tensor]] = {}
         self._num_real = data.num_real
         self._num_synthetic = len(data.labels) - data.num_real
         shares = [
@@ -122,7 +127,13 @@ class BatchPlan:
         while first < last:
             index, offset = divmod(first, num)
             take = min(last - first, num - offset)
-            order = torch.randperm(num, generator=torch_generator(self._seed, kind, index))
-            rows.append(order[offset : offset + take])
+            rows.append(self._pass(kind, index, num)[offset : offset + take])
             first += take
         return torch.cat(rows)
+
+    def _pass(self, kind: str, index: int, num: int) -> Int[Tensor, " n"]:
+        """Returns the order of a shuffled pass; the last one of each kind is remembered."""
+        if self._passes.get(kind, (-1,))[0] != index:
+            generator = torch_generator(self._seed, kind, index)
+            self._passes[kind] = (index, torch.randperm(num, generator=generator))
+        return self._passes[kind][1]

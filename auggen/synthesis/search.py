@@ -18,7 +18,7 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.seeds import derive_seed
-from auggen.measures.embeddings import normalise
+from auggen.measures.embeddings import Images, normalise
 from auggen.measures.identity import (
     class_centres,
     consistency,
@@ -68,11 +68,11 @@ class SearchResult:
 
 
 def meet_people(
-    embed: Callable[[Tensor], Tensor],
-    images: Tensor,
+    embed: Callable[[Images], Tensor],
+    images: Images,
     labels: Int64[Tensor, " n"],
     num_classes: int,
-    held_out_images: Tensor,
+    held_out_images: Images,
 ) -> RealPeople:
     """Embeds training and held-out people (uint8 [n c h w]) and compares them."""
     centres = class_centres(normalise(embed(images)), labels, num_classes)
@@ -119,7 +119,7 @@ def search_mixing_weights(
     people: RealPeople,
     pairs: Int64[Tensor, "p 2"],
     generate: Callable[[Recipe], Tensor],
-    embed: Callable[[Tensor], Tensor],
+    embed: Callable[[Images], Tensor],
 ) -> SearchResult:
     """Judges every grid point and chooses the best m_total among those that draw nobody else.
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.faces import shards
+from auggen.faces.images import StoredImages
 from auggen.faces.manifest import read_manifest
-from auggen.faces.shards import iterate_face_set, read_face_set, write_face_set
+from auggen.faces.shards import open_face_set, read_face_set, write_face_set
 
 LABELS = [0, 0, 0, 1, 1, 2, 2]
 
@@ -34,10 +35,40 @@ def test_round_trip(face_set: Path, images: Tensor) -> None:
     assert (found.manifest.image_size, found.manifest.channels) == (8, 1)
 
 
-def test_iterating_reads_the_same(face_set: Path, images: Tensor) -> None:
-    rows = list(iterate_face_set(face_set))
-    assert torch.equal(torch.stack([row.image for row in rows]), images)
-    assert [row.label for row in rows] == LABELS
+def test_opening_leaves_the_images_on_disk(face_set: Path, images: Tensor) -> None:
+    found, whole = open_face_set(face_set), read_face_set(face_set)
+    assert isinstance(found.images, StoredImages)
+    assert isinstance(whole.images, Tensor)
+    assert torch.equal(found.images[:], images)
+    assert torch.equal(found.labels, whole.labels)
+    assert found.paths == whole.paths
+    assert found.extra.equals(whole.extra)
+
+
+def test_sets_beyond_the_budget_stay_on_disk(
+    face_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = 7 * 8 * 8
+    for budget, stays in ((pixels - 1, True), (pixels, False)):
+        monkeypatch.setattr(shards, "_MEMORY_BUDGET", budget)
+        assert isinstance(read_face_set(face_set).images, StoredImages) == stays
+
+
+def test_images_are_found_across_pages(tmp_path: Path) -> None:
+    """Noise of 5 MB in pages of 1 MB, with small images between large ones."""
+    size = (300, 3, 80, 80)
+    images = torch.randint(256, size, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    images[::7] = 0
+    labels, names = [0] * 300, [str(row) for row in range(300)]
+    write_face_set(tmp_path, images, labels, names, identities=["a"], source_digest="d")
+    assert (tmp_path / "shard-00000.parquet").stat().st_size > 4 << 20
+    assert torch.equal(open_face_set(tmp_path).images[:], images)
+
+
+def test_provenance_keeps_its_types(face_set: Path) -> None:
+    extra = open_face_set(face_set).extra
+    assert [str(kind) for kind in extra.dtypes[:2]] == ["int64", "float64"]
+    assert extra.index.tolist() == list(range(7))
 
 
 def test_no_provenance_columns(tmp_path: Path, images: Tensor) -> None:
@@ -219,3 +250,14 @@ def test_shard_with_a_right_digest_but_wrong_content(
     (face_set / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"shard-00000\.parquet: corrupt"):
         read_face_set(face_set)
+
+
+def test_shards_of_another_writer(face_set: Path) -> None:
+    """Compressed images cannot be read one by one, so the file is refused."""
+    path = face_set / "shard-00000.parquet"
+    pq.write_table(pq.read_table(path), path, compression="zstd")
+    manifest = json.loads((face_set / "manifest.json").read_text())
+    manifest["shards"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (face_set / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"shard-00000\.parquet: corrupt .*compressed"):
+        open_face_set(face_set)
