@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -18,6 +19,7 @@ from auggen.core.files import digest_files, write_bytes
 from auggen.core.seeds import derive_seed
 
 _META = "auggen"
+_OWNER = ".owner"
 _CODE = Path(__file__).parents[1]
 
 
@@ -48,6 +50,8 @@ def resume_folder(stage: str, config: Any, *inputs: Path, is_main: bool = True) 
     The folder is `$DVC_ROOT/.checkpoints/<stage>-<key>` (DVC deletes outs before a run, so state
     lives elsewhere). The key hashes `config`, the contents of `inputs` and this package's code:
     changed params never meet foreign state, and a second run with the same key waits for the first.
+    State that a killed run of the same DVC stage in the same checkout left under another key goes
+    at the end too: nothing else would ever remove it.
     In a run of several processes only the main one locks and removes; the others get the path and
     must wait for it (`accelerator.wait_for_everyone`) before they read and before the block ends.
     """
@@ -58,10 +62,37 @@ def resume_folder(stage: str, config: Any, *inputs: Path, is_main: bool = True) 
     if not is_main:
         yield folder
         return
+    owner = f"{Path.cwd()}\n{os.environ.get('DVC_STAGE', folder.name)}"
     root.mkdir(parents=True, exist_ok=True)
-    lock_path = folder.with_suffix(".lock")
-    with FileLock(lock_path):
+    with _acquire(folder.with_suffix(".lock")):
         folder.mkdir(exist_ok=True)
+        write_bytes(folder / _OWNER, owner.encode())
         yield folder
-        shutil.rmtree(folder)
-        lock_path.unlink()  # while held: a waiter sees that its file is gone and makes another
+        _remove(folder)
+        for other in root.glob("*.lock"):
+            _remove_superseded(other, owner)
+
+
+def _acquire(lock_path: Path) -> AbstractContextManager[object]:
+    """Takes a lock, and says so if another run holds it."""
+    lock = FileLock(lock_path)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{lock_path}: held by another run of the same; waiting for it", file=sys.stderr)
+        return lock.acquire()
+
+
+def _remove_superseded(lock_path: Path, owner: str) -> None:
+    """Removes a state that nobody holds if `owner`, or a run killed as it began, left it."""
+    folder = lock_path.with_suffix("")
+    marker = folder / _OWNER
+    with suppress(Timeout, FileNotFoundError), FileLock(lock_path, blocking=False):
+        if not marker.exists() or marker.read_text() == owner:
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a state and its lock file, which the caller holds: a waiter makes another file."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)

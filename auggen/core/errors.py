@@ -4,6 +4,8 @@ import errno
 import sys
 from collections.abc import Callable
 
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # disk, quota, size limit of a file
+
 
 class UserError(Exception):
     """Bad input or params: the message names the file or field, the value and the remedy."""
@@ -16,10 +18,15 @@ def run_stage(app: Callable[[], object]) -> None:
     except UserError as error:
         sys.exit(_report(str(error)))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in _FULL_DISK:
             raise
         place = error.filename or "the output folder"
-        sys.exit(_report(f"no space left on the disk of {place}: free some space and run again"))
+        sys.exit(
+            _report(
+                f"{place}: no room to write it ({error.strerror}); free some space and run again, "
+                "finished checkpoints are kept"
+            )
+        )
 
 
 def _report(message: str) -> int:

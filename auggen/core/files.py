@@ -20,8 +20,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # failed writes do not say where
         raise
     if path.is_dir():
         shutil.rmtree(path)
@@ -38,8 +40,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        error.filename = str(path)  # a failed write does not say where
         raise
 
 

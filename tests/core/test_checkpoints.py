@@ -1,6 +1,9 @@
 """Tensors survive a round trip; damaged and foreign files are refused; resume state is keyed."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -62,7 +65,7 @@ def interrupted(project: Path, config: Any, content: bytes | None = None) -> lis
 
     def run() -> None:
         with resume_folder("train", config, project / "input") as folder:
-            found.extend(path.read_text() for path in folder.iterdir())
+            found.extend(path.read_text() for path in folder.glob("[!.]*"))
             if content is not None:
                 (folder / "state").write_bytes(content)
             raise KeyboardInterrupt
@@ -87,6 +90,76 @@ def test_state_of_other_params_or_inputs_is_not_met(project: Path) -> None:
     assert interrupted(project, {"lr": 0.1}) == []
     (project / "input" / "a").write_text("1")
     assert interrupted(project, {"lr": 0.1}) == ["half"]
+
+
+def test_two_checkouts_do_not_meet(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(project, {"lr": 0.1}, b"half")
+    shutil.copytree(project / "input", project / "other" / "input")
+    with resume_folder("train", {"lr": 0.1}, project / "input"):  # held meanwhile
+        monkeypatch.setenv("DVC_ROOT", str(project / "other"))
+        assert interrupted(project / "other", {"lr": 0.1}, b"other") == []
+        assert interrupted(project / "other", {"lr": 0.1}) == ["other"]
+
+
+def test_superseded_state_goes_with_the_next_success(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the same DVC stage of the same checkout supersedes, and only what nobody holds."""
+
+    def names() -> set[str]:
+        return {path.name for path in (project / ".checkpoints").iterdir()}
+
+    def leave(stage: str, config: int) -> set[str]:
+        before = names() if (project / ".checkpoints").exists() else set()
+        monkeypatch.setenv("DVC_STAGE", stage)
+        interrupted(project, config, b"half")
+        return names() - before
+
+    old = leave("train@0", 1)
+    other_stage = leave("train@1", 2)
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(elsewhere)
+        other_checkout = leave("train@0", 3)
+    assert len(old) == len(other_stage) == len(other_checkout) == 2  # folder and lock file
+    monkeypatch.setenv("DVC_STAGE", "train@0")
+    with resume_folder("train", 4, project / "input"):
+        with resume_folder("train", 5, project / "input"):
+            held = names() - old - other_stage - other_checkout
+        assert old & names() == set()
+        assert len(held & names()) == 2
+    assert names() == other_stage | other_checkout
+    (project / ".checkpoints" / "train-00.lock").touch()  # of a run killed as it began
+    with resume_folder("train", 4, project / "input"):
+        pass
+    assert names() == other_stage | other_checkout
+
+
+def test_second_run_waits_for_the_first(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def run(name: str) -> None:
+        with resume_folder("train", 1, project / "input") as folder:
+            order.append(f"{name} finds {[path.name for path in folder.glob('[!.]*')]}")
+            (folder / name).touch()
+            begun.set()
+            assert finish.wait(20)
+
+    begun, finish = Event(), Event()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, "first")
+        assert begun.wait(20)
+        second, third = pool.submit(run, "second"), pool.submit(run, "third")
+        warned = ""
+        while warned.count("waiting") < 2:
+            warned += capsys.readouterr().err
+        assert order == ["first finds []"]
+        finish.set()
+        for run_done in (first, second, third):
+            run_done.result()
+    assert sorted(order) == ["first finds []", "second finds []", "third finds []"]
+    assert list((project / ".checkpoints").iterdir()) == []
 
 
 def test_other_ranks_neither_lock_nor_remove(project: Path) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -52,18 +51,35 @@ def test_debris_of_a_kill_is_not_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """The write itself fails, as on a full disk: the half-written file is the full device."""
     path = tmp_path / "file"
     write_bytes(path, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_bytes(path, b"new")
+    (tmp_path / ".file.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_bytes(path, bytes(100_000))
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_full_disk_leaves_the_old_directory(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with atomic_directory(out) as folder:
+        (folder / "a").write_text("old")
+
+    def fill() -> None:
+        with atomic_directory(out) as folder:
+            (folder / "b").symlink_to("/dev/full")
+            (folder / "b").write_bytes(bytes(100_000))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fill()
+    assert caught.value.filename == str(out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
 
 def test_json_round_trip_and_faults(tmp_path: Path) -> None:

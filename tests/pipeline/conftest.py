@@ -9,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.project import Project
+from tests.pipeline.project import Project, copy_project
 
 ROOT = Path(__file__).parents[2]
-LEFT_OUT = ("dvc.lock", "metrics/")
 
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     """The finished toy-size project, committed, and what its `dvc repro` printed."""
-    project = Project(tmp_path_factory.mktemp("toy") / "project")
-    project.folder.mkdir()
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        if not name.startswith(LEFT_OUT) and (ROOT / name).is_file():
-            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, project.folder / name)
-    shutil.copy2(ROOT / "presets" / "toy.yaml", project.folder / "params.yaml")
-    project.run("git", "init", "-q", "-b", "main")
-    project.commit("The project at toy size")
+    params = (ROOT / "presets" / "toy.yaml").read_text()
+    project = copy_project(ROOT, tmp_path_factory.mktemp("toy") / "project", params)
     output = project.run("dvc", "repro")
     project.commit("Its results")
     return project, output

@@ -1,8 +1,11 @@
 """A copy of the project that commands run in."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
+
+LEFT_OUT = ("dvc.lock", "metrics/")
 
 
 class Project:
@@ -33,6 +36,22 @@ class Project:
         """Paths that differ from the last commit."""
         lines = self.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
         return [line[3:] for line in lines]
+
+
+def copy_project(source: Path, folder: Path, params: str) -> Project:
+    """Copies the sources of a project to a new git repository without results, committed."""
+    folder.mkdir()
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=source, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if not name.startswith(LEFT_OUT) and (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, folder / name)
+    (folder / "params.yaml").write_text(params)
+    project = Project(folder)
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("The project without results")
+    return project
 
 
 def ran(output: str) -> set[str]:
