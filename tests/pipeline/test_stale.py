@@ -25,6 +25,7 @@ STALE = {
     "auggen/synthesis": POOL,
     "auggen/selection": CHOICE,
     "auggen/protocols": JUDGE,
+    "auggen/plan": set(),
     "stages/prepare.py": UNPACK,
     "stages/train_generator.py": {"train_generator"},
     "stages/train_fr.py": TRAIN,

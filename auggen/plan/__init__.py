@@ -1,0 +1,1 @@
+"""What a run will cost: time, memory and disk of each stage, from a few measured steps."""

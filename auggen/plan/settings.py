@@ -1,0 +1,129 @@
+"""All sections of a params file, and the counts that follow from them and the data's size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from auggen.core.errors import UserError
+from auggen.core.params import read_params
+from auggen.diffusion.config import GeneratorConfig
+from auggen.ingest.config import PrepareConfig
+from auggen.ingest.folder import open_photos
+from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
+from auggen.recognition.config import TrainConfig
+from auggen.selection.choice import count_classes
+from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
+from auggen.synthesis.config import SearchConfig, SynthesizeConfig
+from auggen.synthesis.search import plan_search, search_pairs
+
+SECTIONS = {
+    "mix_ratio": MixRatio,
+    "seeds": Seeds,
+    "prepare": PrepareConfig,
+    "train_generator": GeneratorConfig,
+    "search": SearchConfig,
+    "synthesize": SynthesizeConfig,
+    "score": ScoreConfig,
+    "select": SelectConfig,
+    "train_fr": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
+}
+"""Every key of a params file, with what it must be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole params file, checked."""
+
+    mix_ratio: float
+    seeds: list[int]
+    prepare: PrepareConfig
+    train_generator: GeneratorConfig
+    search: SearchConfig
+    synthesize: SynthesizeConfig
+    score: ScoreConfig
+    select: SelectConfig
+    train_fr: TrainConfig
+    evaluate: EvaluateConfig
+    compare: CompareConfig
+
+
+def read_settings(params: Path) -> Settings:
+    """Reads and checks every section. Raises UserError naming file, field and value."""
+    return Settings(**{key: read_params(params, key, kind) for key, kind in SECTIONS.items()})
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything a run handles; people are taken to have equally many images."""
+
+    photos: int
+    """Images of the source."""
+    real_people: int
+    """People to train on: classes of the generator and of the real recognisers."""
+    real_images: int
+    """Their images."""
+    held_out_people: int
+    """People of the part that `evaluate.identities` names."""
+    images_per_person: int
+    """Images of each of them."""
+    unseen_images: int
+    """Images of validation and test people together."""
+    search_images: int
+    """Images that the search draws."""
+    pool_images: int
+    """Images of the pool."""
+    mixed_people: int
+    """Synthetic classes of the mixed training set; 0 if real people are drawn anew."""
+    selected_images: int
+    """Synthetic images of the mixed training set."""
+
+
+def count_photos(source: Path) -> tuple[int, int]:
+    """Returns the people and images of a source. Raises UserError if it is not there."""
+    if not source.exists():
+        raise UserError(
+            f"{source}: no such folder or tar; name the data's size with --people and --images, "
+            "or make it (`dvc repro unpack` for the default faces)"
+        )
+    with open_photos(source) as photos:
+        return len({photo.identity for photo in photos}), len(photos)
+
+
+def size_up(settings: Settings, people: int, images: int) -> Sizes:
+    """Returns the counts of a run on so many people and images.
+
+    Raises:
+        UserError: too few people for the split, or a mix_ratio beyond the pool.
+    """
+    shares = {"validation": settings.prepare.validation, "test": settings.prepare.test}
+    counts = {k: v if isinstance(v, int) else round(v * people) for k, v in shares.items()}
+    real_people = people - sum(counts.values())
+    each = images // people
+    if real_people < 2 or each < settings.prepare.min_images:
+        raise UserError(
+            f"{people} people with {images} images: `prepare` needs at least "
+            f"{sum(counts.values()) + 2} people of {settings.prepare.min_images} images or more"
+        )
+    real_images = images - sum(counts.values()) * each
+    pairs = search_pairs(settings.search, real_people)
+    pool, chosen = settings.synthesize, settings.select.images_per_class
+    classes = count_classes(settings.mix_ratio, real_images, chosen)
+    if classes > pool.num_classes or chosen > pool.images_per_class:
+        raise UserError(
+            f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
+            f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it or raise "
+            "`synthesize.num_classes`"
+        )
+    return Sizes(
+        photos=images,
+        real_people=real_people,
+        real_images=real_images,
+        held_out_people=counts[settings.evaluate.identities],
+        images_per_person=each,
+        unseen_images=sum(counts.values()) * each,
+        search_images=len(plan_search(settings.search, pairs)),
+        pool_images=pool.num_classes * pool.images_per_class,
+        mixed_people=0 if pool.mixing == "none" else classes,
+        selected_images=classes * chosen,
+    )
