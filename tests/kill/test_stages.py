@@ -1,0 +1,53 @@
+"""kill -9 of the whole process group inside every long stage; `dvc repro` mends it.
+
+The same at another size, with a report: `AUGGEN_KILLS=20 AUGGEN_KILL_PARAMS=params.yaml
+AUGGEN_KILL_REPORT=kills.md pytest tests/kill/test_stages.py`.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.kill.conftest import NUM_KILLS
+from tests.kill.killing import LONG_STAGES, Killer, debris, digests
+from tests.kill.report import format_report
+from tests.pipeline.project import Project
+
+pytestmark = pytest.mark.kill
+
+
+def test_every_out_has_the_digest_of_the_undisturbed_run(
+    undisturbed: Project, killed: tuple[Project, Killer]
+) -> None:
+    """This also compares two clean runs: the stages that nobody killed ran once in each."""
+    expected, found = digests(undisturbed), digests(killed[0])
+    text = format_report(killed[1].kills, expected, found)
+    print(text)
+    if report := os.environ.get("AUGGEN_KILL_REPORT"):
+        Path(report).write_text(text)
+    assert len(expected) >= 14
+    assert found == expected
+
+
+def test_nothing_is_left(undisturbed: Project, killed: tuple[Project, Killer]) -> None:
+    assert debris(killed[0]) == debris(undisturbed) == []
+
+
+def test_kills_landed_and_runs_went_on(killed: tuple[Project, Killer]) -> None:
+    kills = killed[1].kills
+    for stage in LONG_STAGES:
+        mine = [kill for kill in kills if kill.stage == stage.name]
+        assert len(mine) == NUM_KILLS
+        if stage.state:
+            assert any(kill.went_on for kill in mine), mine
+    assert any(kill.left_partial for kill in kills)
+
+
+def test_state_of_other_params_was_not_resumed(killed: tuple[Project, Killer]) -> None:
+    project, killer = killed
+    params = yaml.safe_load((project.folder / "params.yaml").read_text())
+    first = next(kill for kill in killer.kills if kill.stage == "train_generator")
+    assert killer.foreign[0].reached >= params["train_generator"]["checkpoint_every"]
+    assert first.first_new == params["train_generator"]["checkpoint_every"]
