@@ -33,7 +33,9 @@ def score(
         load_recogniser(recogniser_dir)
         print(json.dumps(config.model_dump(), indent=2))
         return
-    print(f"score: {out}: {run_score(real_dir, pool_dir, recogniser_dir, out, config)}")
+    line = run_score(real_dir, pool_dir, recogniser_dir, out, config)
+    if line:
+        print(f"score: {out}: {line}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -43,16 +44,16 @@ def plan(photos: Sequence[Photo], source: Path, config: PrepareConfig) -> Plan:
             identity, a split that is impossible, too few pairs for a benchmark.
     """
     people: dict[str, list[Photo]] = {}
-    seen: dict[bytes, Photo] = {}
+    digests = bytearray()
     source_digest = hashlib.sha256()
     for photo in progress(photos, "check"):
         digest = hashlib.sha256(_read(photo, source)).digest()
         source_digest.update(photo.name.encode() + b"\0" + digest)
-        first = seen.setdefault(digest, photo)
-        if first.identity != photo.identity:
-            raise _same_image(source, first.name, photo.name)
+        digests += digest
+    repeats = _find_repeats(photos, digests, source)
+    for row, photo in enumerate(photos):
         images = people.setdefault(photo.identity, [])
-        if first is photo:
+        if row not in repeats:
             images.append(photo)
     for identity, images in people.items():
         if len(images) < config.min_images:
@@ -65,7 +66,7 @@ def plan(photos: Sequence[Photo], source: Path, config: PrepareConfig) -> Plan:
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
-    return Plan(people, split, source_digest.hexdigest(), len(photos) - len(seen))
+    return Plan(people, split, source_digest.hexdigest(), len(repeats))
 
 
 def prepare(
@@ -81,7 +82,8 @@ def prepare(
     """
     with ExitStack() as stack:
         planned = plan(stack.enter_context(open_photos(source)), source, config)
-        seen: dict[bytes, Photo] = {}
+        done: list[Photo] = []
+        digests = bytearray()
         parts: list[str] = []
         split = planned.split
         for out, names in (
@@ -94,12 +96,14 @@ def prepare(
             paths = [photo.name for photo in photos]
             manifest = write_face_set(
                 folder,
-                _decode_photos(photos, source, config, seen),
+                _decode_photos(photos, source, config, digests),
                 [label for label, name in enumerate(names) for _ in planned.people[name]],
                 paths,
                 identities=names,
                 source_digest=planned.source_digest,
             )
+            done += photos
+            _find_repeats(done, digests, source)
             if out is not train:
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
@@ -107,17 +111,35 @@ def prepare(
 
 
 def _decode_photos(
-    photos: Sequence[Photo], source: Path, config: PrepareConfig, seen: dict[bytes, Photo]
+    photos: Sequence[Photo], source: Path, config: PrepareConfig, digests: bytearray
 ) -> Iterator[UInt8[Tensor, "c s s"]]:
-    """Yields prepared images; `seen` remembers a digest of each across calls."""
+    """Yields prepared images and appends a digest of the pixels of each to `digests`."""
     for photo in progress(photos, "prepare"):
         name = str(source / photo.name)
         image = decode_image(_read(photo, source), channels=config.channels, name=name)
         image = crop_and_resize(image, config.image_size)
-        first = seen.setdefault(hashlib.sha256(image.numpy().tobytes()).digest(), photo)
-        if first.identity != photo.identity:
-            raise _same_image(source, first.name, photo.name)
+        digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield image
+
+
+def _find_repeats(photos: Sequence[Photo], digests: bytearray, source: Path) -> set[int]:
+    """Returns the photographs whose digest an earlier one has too; holds 32 bytes of each.
+
+    Raises:
+        UserError: the two show different identities.
+    """
+    table = np.frombuffer(digests, np.uint64).reshape(len(photos), -1)
+    _, firsts, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    first = firsts[group.reshape(-1)]
+    repeats = np.flatnonzero(first != np.arange(len(photos))).tolist()
+    for row in repeats:
+        earlier, later = photos[first[row]], photos[row]
+        if earlier.identity != later.identity:
+            raise UserError(
+                f"{source}: {earlier.name} and {later.name} are the same image under two "
+                "identities, which would leak across the split; remove one or merge the identities"
+            )
+    return set(repeats)
 
 
 def _read(photo: Photo, source: Path) -> bytes:
@@ -125,10 +147,3 @@ def _read(photo: Photo, source: Path) -> bytes:
         return photo.read()
     except OSError as error:
         raise UserError(f"{source / photo.name}: unreadable ({error}); repair it") from error
-
-
-def _same_image(source: Path, first: str, second: str) -> UserError:
-    return UserError(
-        f"{source}: {first} and {second} are the same image under two identities, which would leak "
-        "across the split; remove one or merge the identities"
-    )

@@ -31,28 +31,43 @@ def class_centres(
 
 
 def own_centre_similarity(
-    embeddings: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], num_classes: int
+    embeddings: Float[Tensor, "n d"],
+    labels: Int64[Tensor, " n"],
+    sums: Float64[Tensor, "k d"],
+    counts: Int64[Tensor, " k"],
 ) -> Float[Tensor, " n"]:
     """Returns each image's cosine to the centre of the OTHER images of its class (leave-one-out).
 
     An image alone in its class has no centre to compare with and gets 1.
+
+    Args:
+        embeddings: some of the images.
+        labels: their classes.
+        sums: `class_sums` of all images.
+        counts: images of each class.
     """
     own = embeddings.double()
-    others = class_sums(embeddings, labels, num_classes)[labels] - own
-    alone = torch.bincount(labels, minlength=num_classes)[labels] == 1
+    others = sums[labels] - own
+    alone = counts[labels] == 1
     cosine = (own * normalise(others)).sum(1)
     return cosine.masked_fill(alone, 1.0).to(embeddings.dtype)
 
 
 def within_class_similarity(
-    embeddings: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], num_classes: int
+    embeddings: Float[Tensor, "n d"],
+    labels: Int64[Tensor, " n"],
+    sums: Float64[Tensor, "k d"],
+    counts: Int64[Tensor, " k"],
 ) -> Float[Tensor, " n"]:
-    """Returns each image's mean cosine to the other images of its class; 1 for an only image."""
+    """Returns each image's mean cosine to the other images of its class; 1 for an only image.
+
+    The arguments are those of `own_centre_similarity`.
+    """
     own = embeddings.double()
-    counts = torch.bincount(labels, minlength=num_classes)[labels]
-    others = class_sums(embeddings, labels, num_classes)[labels] - own
-    cosine = (own * others).sum(1) / (counts - 1).clamp(min=1)
-    return cosine.masked_fill(counts == 1, 1.0).to(embeddings.dtype)
+    number = counts[labels]
+    others = sums[labels] - own
+    cosine = (own * others).sum(1) / (number - 1).clamp(min=1)
+    return cosine.masked_fill(number == 1, 1.0).to(embeddings.dtype)
 
 
 def nearest_similarity(

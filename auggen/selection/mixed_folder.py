@@ -1,17 +1,15 @@
 """The mixed training folder: real files, pool files and the plan, self-contained."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import pandas as pd
 from torch import Tensor
 
-from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_json
 from auggen.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
 from auggen.faces.pictures import contact_sheet
-from auggen.faces.shards import FaceSet, read_face_set
+from auggen.faces.shards import FaceSet, open_face_set
 from auggen.recognition.mixing_plan import MixingPlan
 from auggen.selection.choice import choose_images, rank_pool
 from auggen.selection.config import SelectConfig
@@ -35,9 +33,10 @@ def run_select(
     Raises:
         UserError: broken inputs, or a mix_ratio that the pool cannot serve.
     """
-    real, pool = read_manifest(real_dir), read_manifest(pool_dir)
-    scores = read_scores(scores_dir, pool.num_images)
-    chosen = choose_images(rank_pool(scores, config), mix_ratio, real.num_images, config)
+    real = open_face_set(real_dir)
+    num_real = real.manifest.num_images
+    scores = read_scores(scores_dir, read_manifest(pool_dir).num_images)
+    chosen = choose_images(rank_pool(scores, config), mix_ratio, num_real, config)
     plan = MixingPlan(
         mix_ratio=mix_ratio,
         rule=config.rule,
@@ -51,35 +50,25 @@ def run_select(
         loss_weight=config.loss_weight,
     )
     with atomic_directory(out) as folder:
-        _copy_face_set(real, real_dir, folder)
+        _copy_face_set(real.manifest, real_dir, folder)
         write_json(folder / "selection.json", plan.model_dump())
         if len(chosen):
+            pool = open_face_set(pool_dir)
             (folder / "synthetic").mkdir()
-            _copy_face_set(pool, pool_dir, folder / "synthetic")
+            _copy_face_set(pool.manifest, pool_dir, folder / "synthetic")
             write_table(folder / "selection.parquet", chosen)
-            pictures = _pictures(chosen, read_face_set(real_dir), read_face_set(pool_dir))
-            contact_sheet(pictures, folder / "samples.png")
+            contact_sheet(_pictures(chosen, real, pool), folder / "samples.png")
     return (
         f"mix_ratio {mix_ratio:g}: {len(chosen)} images of "
-        f"{chosen['pool_label'].nunique()} identities beside {real.num_images} real images "
+        f"{chosen['pool_label'].nunique()} identities beside {num_real} real images "
         f"(rule {config.rule})"
     )
 
 
 def _copy_face_set(manifest: Manifest, source: Path, target: Path) -> None:
-    """Copies the files of a face set byte by byte, checking each shard's digest on the way."""
-    shutil.copyfile(source / MANIFEST_NAME, target / MANIFEST_NAME)
-    for shard in manifest.shards:
-        path, copy = source / shard.file, target / shard.file
-        if not path.is_file():
-            raise UserError(f"{path}: missing; delete {source} and run `dvc repro` again")
-        shutil.copyfile(path, copy)
-        with copy.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != shard.sha256:
-                raise UserError(
-                    f"{path}: corrupt, it does not have the digest that its manifest names; "
-                    f"delete {source} and run `dvc repro` again"
-                )
+    """Copies the files of a face set, which was checked when it was opened, byte by byte."""
+    for name in (MANIFEST_NAME, *(shard.file for shard in manifest.shards)):
+        shutil.copyfile(source / name, target / name)
 
 
 def _pictures(chosen: pd.DataFrame, real: FaceSet, pool: FaceSet) -> list[list[Tensor]]:

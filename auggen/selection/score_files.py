@@ -1,6 +1,7 @@
 """What scoring leaves on disk: scores.parquet, summary.json, histograms.png, samples.png."""
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from auggen.core.checkpoints import resume_folder
 from auggen.core.devices import start_accelerator
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes, write_json
 from auggen.faces.pictures import contact_sheet
-from auggen.faces.shards import FaceSet, read_face_set
+from auggen.faces.shards import FaceSet, open_face_set
 from auggen.measures.embeddings import embed_images
 from auggen.recognition.checkpoint import load_recogniser
 from auggen.selection.config import ScoreConfig
@@ -29,28 +31,30 @@ _PICTURES_A_ROW = 10
 def run_score(
     real_dir: Path, pool_dir: Path, recogniser_dir: Path, out: Path, config: ScoreConfig
 ) -> str:
-    """Scores the pool and writes the scores folder; returns a line about it.
+    """Scores the pool and writes the scores folder; returns a line about it, "" off rank 0.
 
     Raises:
         UserError: broken inputs, or a pool that does not belong to the real images.
     """
     model = load_recogniser(recogniser_dir)
-    real, pool = read_face_set(real_dir), read_face_set(pool_dir)
-    device = start_accelerator("fp32").device
-    model = model.to(device)
-    scores = score_pool(
-        real,
-        pool,
-        lambda images: embed_images(
-            model, images, batch_size=config.batch_size, flip=True, device=device
-        ),
-    )
-    summary = summarise(scores)
-    with atomic_directory(out) as folder:
-        write_table(folder / _TABLE, scores)
-        write_json(folder / "summary.json", summary)
-        _draw_histograms(folder / "histograms.png", scores)
-        contact_sheet(_examples(scores, real, pool), folder / "samples.png")
+    real, pool = open_face_set(real_dir), open_face_set(pool_dir)
+    run = start_accelerator("fp32")
+    main, size = run.is_main_process, config.batch_size
+    how = {"batch_size": size, "flip": True, "device": run.device}
+    embed = partial(embed_images, model.to(run.device), **how)
+    inputs = (real_dir, pool_dir, recogniser_dir)
+    with resume_folder("score", config, *inputs, is_main=main) as state:
+        run.wait_for_everyone()
+        scores = score_pool(real, pool, embed, batch_size=size, folder=state, run=run)
+        run.wait_for_everyone()
+        if not main:
+            return ""
+        summary = summarise(scores)
+        with atomic_directory(out) as folder:
+            write_table(folder / _TABLE, scores)
+            write_json(folder / "summary.json", summary)
+            _draw_histograms(folder / "histograms.png", scores)
+            contact_sheet(_examples(scores, real, pool), folder / "samples.png")
     return (
         f"{len(scores)} images; within cosine {_NEAR_SOURCE} of a source "
         f"{summary['near_source_ratio']:.1%}, within {_NEAR_REAL} of a real image "

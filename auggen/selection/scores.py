@@ -1,37 +1,64 @@
 """Every pool image judged by M_orig, once; rules read nothing but this table.
 
 All similarities are cosines of L2-normalised embeddings, in [-1, 1].
-Dimensions: n pool images, m real images, k real classes, q pool classes, c channels, h height,
-w width, d embedding size.
+Dimensions: n pool images, m real images, k real classes, q pool classes, c channels, t thumbnail
+side, d embedding size.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64, UInt8
+from accelerate import Accelerator
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from auggen.core.checkpoints import load_tensors, save_tensors
 from auggen.core.errors import UserError
+from auggen.core.progress import progress
 from auggen.faces.shards import FaceSet
 from auggen.measures.embeddings import normalise
 from auggen.measures.identity import (
-    class_centres,
     nearest_similarity,
     own_centre_similarity,
     source_similarities,
     within_class_similarity,
 )
+from auggen.selection.features import FeatureFiles, Features, blocks_of, share_out
 
 PLACES = ("row", "label", "source_i", "source_j", "nearest_real")
 """Columns that are no measures."""
-_THUMBNAIL = 16
-_BLOCK = 4096
+_COLUMNS = (
+    "nearest_real", "own_centre", "sim_i", "sim_j", "source_max", "source_min", "balance",
+    "nearest_other", "real_similarity", "pixel_correlation", "within", "diversity", "difficulty",
+)  # fmt: skip
 
 
-def score_pool(real: FaceSet, pool: FaceSet, embed: Callable[[Tensor], Tensor]) -> pd.DataFrame:
-    """Returns one row a pool image, in the pool's order.
+@dataclass(frozen=True)
+class _People:
+    """What pool images are compared with."""
+
+    real: FeatureFiles
+    centres: Float[Tensor, "k d"]
+    """Of the real classes."""
+    pool_sums: Float64[Tensor, "q d"]
+    """Sum of each pool class's embeddings."""
+    pool_counts: Int64[Tensor, " q"]
+
+
+def score_pool(
+    real: FaceSet,
+    pool: FaceSet,
+    embed: Callable[[Tensor], Tensor],
+    *,
+    batch_size: int,
+    folder: Path,
+    run: Accelerator,
+) -> pd.DataFrame:
+    """Returns one row a pool image, in the pool's order; with several processes on the main one.
 
     Columns:
         row, label, source_i, source_j: place in the pool, pool class, real classes mixed.
@@ -49,26 +76,81 @@ def score_pool(real: FaceSet, pool: FaceSet, embed: Callable[[Tensor], Tensor]) 
     Args:
         real: the training people.
         pool: mixed identities with provenance columns source_i and source_j.
-        embed: M_orig: uint8 [n c h w] -> embeddings [n d], of any length.
+        embed: M_orig: at most `batch_size` images, uint8 [n c h w] -> embeddings [n d], of any
+            length.
+        batch_size: images of an embedding call.
+        folder: keeps what is done, for a run that is killed; all processes see it.
+        run: the processes; they share out whole batches.
 
     Raises:
         UserError: the pool has no provenance, or other people or pictures than `real`.
     """
     source_i, source_j = _sources(real, pool)
-    real_embeddings = normalise(embed(real.images))
-    embeddings = normalise(embed(pool.images))
-    centres = class_centres(real_embeddings, real.labels, real.num_classes)
-    classes = (embeddings, pool.labels, pool.num_classes)
+    files = []
+    for name, faces in (("real", real), ("pool", pool)):
+        files.append(FeatureFiles(folder / name, len(faces.labels), batch_size))
+        files[-1].compute(faces.images, embed, run)
+    run.wait_for_everyone()
+    sums, _ = _class_sums(files[0], real)
+    people = _People(files[0], normalise(sums).float(), *_class_sums(files[1], pool))
+    blocks = blocks_of(len(pool.labels))
+
+    def path(number: int) -> Path:
+        return folder / f"block-{number:06d}.safetensors"
+
+    missing = share_out(len(blocks), path, run)
+    for number in progress(missing, "compare", show=run.is_main_process):
+        rows = blocks[number]
+        part = (pool.labels[rows], source_i[rows], source_j[rows])
+        save_tensors(path(number), _compare(files[1].read(rows), *part, people, run.device), {})
+    run.wait_for_everyone()
+    if not run.is_main_process:
+        return pd.DataFrame()
+    parts = [load_tensors(path(number))[0] for number in range(len(blocks))]
+    places = {
+        "row": np.arange(len(pool.labels)),
+        "label": pool.labels.to(torch.int32).numpy(),
+        "source_i": source_i.to(torch.int32).numpy(),
+        "source_j": source_j.to(torch.int32).numpy(),
+    }
+    columns = {name: torch.cat([part[name] for part in parts]).numpy() for name in _COLUMNS}
+    return pd.DataFrame(places | columns)
+
+
+def _class_sums(
+    files: FeatureFiles, faces: FaceSet
+) -> tuple[Float64[Tensor, "k d"], Int64[Tensor, " k"]]:
+    """Returns the sum of each class's embeddings, and its number of images."""
+    sums = torch.zeros(0)
+    for rows, features in files.blocks():
+        if not len(sums):
+            sums = torch.zeros(faces.num_classes, features.embeddings.shape[1]).double()
+        sums.index_add_(0, faces.labels[rows], features.embeddings.double())
+    return sums, torch.bincount(faces.labels, minlength=faces.num_classes)
+
+
+def _compare(
+    features: Features,
+    labels: Int64[Tensor, " n"],
+    source_i: Int64[Tensor, " n"],
+    source_j: Int64[Tensor, " n"],
+    people: _People,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Returns the measures of some pool images; large products are computed on `device`."""
+    own, centres = features.embeddings, people.centres
+    classes = (own, labels, people.pool_sums, people.pool_counts)
     own_centre = own_centre_similarity(*classes)
     within = within_class_similarity(*classes)
-    sim_i, sim_j = source_similarities(embeddings, centres, source_i, source_j)
-    sources = torch.stack([source_i, source_j], 1)
-    nearest_other, _ = nearest_similarity(embeddings, centres, leave_out=sources)
-    rival, _ = nearest_similarity(
-        embeddings, class_centres(*classes), leave_out=pool.labels[:, None]
-    )
-    real_similarity, nearest_real = nearest_similarity(embeddings, real_embeddings)
-    columns = {
+    sim_i, sim_j = source_similarities(own, centres, source_i, source_j)
+    near = own.to(device)
+    sources = torch.stack([source_i, source_j], 1).to(device)
+    nearest_other = nearest_similarity(near, centres.to(device), leave_out=sources)[0].cpu()
+    pool_centres = normalise(people.pool_sums).float().to(device)
+    rival, _ = nearest_similarity(near, pool_centres, leave_out=labels[:, None].to(device))
+    real_similarity, nearest_real, likeness = _nearest_real(features, people.real, device)
+    return {
+        "nearest_real": nearest_real,
         "own_centre": own_centre,
         "sim_i": sim_i,
         "sim_j": sim_j,
@@ -77,19 +159,28 @@ def score_pool(real: FaceSet, pool: FaceSet, embed: Callable[[Tensor], Tensor]) 
         "balance": (sim_i - sim_j).abs(),
         "nearest_other": nearest_other,
         "real_similarity": real_similarity,
-        "pixel_correlation": pixel_likeness(pool.images, real.images),
+        "pixel_correlation": likeness,
         "within": within,
         "diversity": 1 - within,
-        "difficulty": difficulty(own_centre, rival, nearest_other),
+        "difficulty": difficulty(own_centre, rival.cpu(), nearest_other),
     }
-    places = {
-        "row": np.arange(len(embeddings)),
-        "label": pool.labels.to(torch.int32).numpy(),
-        "source_i": source_i.to(torch.int32).numpy(),
-        "source_j": source_j.to(torch.int32).numpy(),
-        "nearest_real": nearest_real.numpy(),
-    }
-    return pd.DataFrame(places | {name: column.numpy() for name, column in columns.items()})
+
+
+def _nearest_real(
+    features: Features, real: FeatureFiles, device: torch.device
+) -> tuple[Float[Tensor, " n"], Int64[Tensor, " n"], Float[Tensor, " n"]]:
+    """Returns cosine and row of the nearest real image, and `pixel_likeness` to all of them."""
+    near, small = (part.to(device) for part in features)
+    best = torch.full((len(near),), -torch.inf, device=device)
+    best_row = torch.full((len(near),), -1, device=device)
+    likeness = best.clone()
+    for rows, others in real.blocks():
+        cosine, row = nearest_similarity(near, others.embeddings.to(device))
+        better = cosine > best
+        best = torch.where(better, cosine, best)
+        best_row = torch.where(better, row + rows.start, best_row)
+        likeness = likeness.maximum(pixel_likeness(small, others.thumbnails.to(device)))
+    return best.cpu(), best_row.cpu(), likeness.cpu()
 
 
 def difficulty(
@@ -107,27 +198,16 @@ def difficulty(
 
 
 def pixel_likeness(
-    images: UInt8[Tensor, "n c h w"], references: UInt8[Tensor, "m c h w"]
+    images: Float[Tensor, "n c t t"], references: Float[Tensor, "m c t t"]
 ) -> Float[Tensor, " n"]:
     """Returns each image's largest pixel correlation with any reference or its mirror image.
 
-    Pearson correlation of thumbnails of at most 16 x 16 pixels (area means): 1 is a copy up to
-    brightness and contrast. It is reported, not a reason to drop: faces cropped alike correlate
-    highly without being copies, while a copy of the pixels is also a copy in M_orig's space.
+    Pearson correlation of `thumbnails`: 1 is a copy up to brightness and contrast. It is
+    reported, not a reason to drop: faces cropped alike correlate highly without being copies,
+    while a copy of the pixels is also a copy in M_orig's space.
     """
     mirrored = torch.cat([references, references.flip(-1)])
-    return nearest_similarity(_thumbnails(images), _thumbnails(mirrored))[0]
-
-
-def _thumbnails(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """Returns area-reduced images as vectors of mean 0 and length 1."""
-    side = min(_THUMBNAIL, images.shape[-1])
-    parts = [
-        torch.nn.functional.adaptive_avg_pool2d(images[k : k + _BLOCK].float(), side).flatten(1)
-        for k in range(0, len(images), _BLOCK)
-    ]
-    pixels = torch.cat(parts)
-    return normalise(pixels - pixels.mean(1, keepdim=True))
+    return nearest_similarity(images.flatten(1), mirrored.flatten(1))[0]
 
 
 def _sources(real: FaceSet, pool: FaceSet) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:

@@ -1,16 +1,21 @@
 """The score table against slow loops, with pixels as embeddings."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.seeds import torch_generator
-from auggen.faces.shards import FaceSet, read_face_set, write_face_set
+from auggen.faces.images import StoredImages
+from auggen.faces.shards import FaceSet, open_face_set, read_face_set, write_face_set
+from auggen.selection import features
+from auggen.selection.features import thumbnails
 from auggen.selection.scores import difficulty, pixel_likeness, score_pool
 
 Make = Callable[..., FaceSet]
@@ -18,8 +23,23 @@ SOURCES = {"source_i": [0, 0, 0, 1, 1, 1, 0, 0], "source_j": [1, 1, 1, 2, 2, 2, 
 POOL_LABELS = [0, 0, 0, 1, 1, 1, 2, 2]
 
 
+Score = Callable[..., pd.DataFrame]
+
+
 def embed(images: Tensor) -> Tensor:
     return images.flatten(1).float() - 100
+
+
+@pytest.fixture
+def score(tmp_path: Path) -> Score:
+    """Scores in a fresh folder, in batches of three."""
+    count = itertools.count()
+
+    def run(real: FaceSet, pool: FaceSet, folder: Path | None = None) -> pd.DataFrame:
+        folder = folder or tmp_path / f"state-{next(count)}"
+        return score_pool(real, pool, embed, batch_size=3, folder=folder, run=Accelerator(cpu=True))
+
+    return run
 
 
 @pytest.fixture
@@ -57,8 +77,12 @@ def unit(x: Tensor) -> Tensor:
     return x / x.norm()
 
 
-def test_against_loops(real: FaceSet, pool: FaceSet) -> None:
-    table = score_pool(real, pool, embed)
+@pytest.mark.parametrize("block", [2048, 4, 1])
+def test_against_loops(
+    block: int, real: FaceSet, pool: FaceSet, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "_BLOCK", block)
+    table = score(real, pool)
     z = [unit(row) for row in embed(pool.images).double()]
     r = [unit(row) for row in embed(real.images).double()]
     centre = [unit(sum((r[2 * k], r[2 * k + 1]), torch.zeros(16))) for k in range(4)]
@@ -92,15 +116,18 @@ def test_difficulty_is_above_zero_for_somebody_else() -> None:
 def test_copies_correlate_fully_also_mirrored_and_brightened(real: FaceSet) -> None:
     brighter = (real.images // 2 + 40).flip(-1)
     torch.testing.assert_close(
-        pixel_likeness(brighter, real.images), torch.ones(8), atol=1e-3, rtol=0
+        pixel_likeness(thumbnails(brighter), thumbnails(real.images)),
+        torch.ones(8),
+        atol=1e-3,
+        rtol=0,
     )
 
 
 def test_strangers_correlate_less(real: FaceSet, pool: FaceSet) -> None:
-    assert (pixel_likeness(pool.images, real.images) < 0.95).all()
+    assert (pixel_likeness(thumbnails(pool.images), thumbnails(real.images)) < 0.95).all()
 
 
-def test_permuting_the_pool_permutes_the_scores(real: FaceSet, pool: FaceSet) -> None:
+def test_permuting_the_pool_permutes_the_scores(real: FaceSet, pool: FaceSet, score: Score) -> None:
     order = torch.tensor([3, 1, 0, 7, 2, 6, 5, 4])
     shuffled = FaceSet(
         pool.images[order],
@@ -109,26 +136,49 @@ def test_permuting_the_pool_permutes_the_scores(real: FaceSet, pool: FaceSet) ->
         pool.extra.iloc[order.tolist()].reset_index(drop=True),
         pool.manifest,
     )
-    straight = score_pool(real, pool, embed).iloc[order.tolist()].reset_index(drop=True)
+    straight = score(real, pool).iloc[order.tolist()].reset_index(drop=True)
     pd.testing.assert_frame_equal(
-        score_pool(real, shuffled, embed).drop(columns="row"),
+        score(real, shuffled).drop(columns="row"),
         straight.drop(columns="row"),
         rtol=1e-5,
     )
 
 
-def test_pool_without_provenance(real: FaceSet, make: Make) -> None:
+def test_pool_without_provenance(real: FaceSet, make: Make, score: Score) -> None:
     with pytest.raises(UserError, match="source_i"):
-        score_pool(real, make(POOL_LABELS, None, 2), embed)
+        score(real, make(POOL_LABELS, None, 2))
 
 
-def test_pool_of_other_people(real: FaceSet, make: Make) -> None:
+def test_pool_of_other_people(real: FaceSet, make: Make, score: Score) -> None:
     foreign = make(POOL_LABELS, SOURCES | {"source_j": [9] * 8}, 3)
     with pytest.raises(UserError, match="beyond the 4 real"):
-        score_pool(real, foreign, embed)
+        score(real, foreign)
 
 
-def test_pool_of_other_size(real: FaceSet, pool: FaceSet) -> None:
+def test_pool_of_other_size(real: FaceSet, pool: FaceSet, score: Score) -> None:
     small = FaceSet(pool.images[:, :, :2, :2], pool.labels, pool.paths, pool.extra, pool.manifest)
     with pytest.raises(UserError, match=r"pool images are \(1, 2, 2\)"):
-        score_pool(real, small, embed)
+        score(real, small)
+
+
+def test_pools_on_disk_and_in_memory_score_the_same(
+    real: FaceSet, pool: FaceSet, score: Score, tmp_path: Path
+) -> None:
+    on_disk = [open_face_set(next(tmp_path.glob(f"set-*-{kind}"))) for kind in ("True", "False")]
+    assert isinstance(on_disk[0].images, StoredImages)
+    pd.testing.assert_frame_equal(score(*on_disk), score(real, pool))
+
+
+@pytest.mark.parametrize("left", [0, 1, 4, 6, 7])
+def test_finished_batches_are_not_repeated(
+    left: int, real: FaceSet, pool: FaceSet, score: Score, tmp_path: Path
+) -> None:
+    """A run that finds some files of a killed one embeds the rest alone, to the same table."""
+    straight = score(real, pool, tmp_path / "state")
+    files = sorted((tmp_path / "state").rglob("*.safetensors"))
+    assert len(files) == 7  # three batches of each set, one block
+    for path in files[left:]:
+        path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in files[:left]}
+    pd.testing.assert_frame_equal(score(real, pool, tmp_path / "state"), straight)
+    assert {path: path.stat().st_mtime_ns for path in files[:left]} == before
