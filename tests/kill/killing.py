@@ -6,7 +6,8 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -54,8 +55,6 @@ class Kill:
     new checkpoint; end: while it wrote its outs."""
     resumed_from: int
     """Progress (updates, or batches drawn) of the state that the killed run found."""
-    first_new: int
-    """Progress of the first state that it wrote, else of the one it found."""
     reached: int
     """Progress of the state that it left."""
     went_on: bool
@@ -215,12 +214,11 @@ class Killer:
 
     def kill_once(self, stage: LongStage, moment: str, *options: str) -> Kill | None:
         """Runs `dvc repro` and kills it in `stage`; None if the stage was done too early."""
-        while True:
+        process = None
+        while process is None:
             run = Run(self.project, "dvc", "repro", *options)
             process = run.await_stage(stage)
-            if process is not None:
-                break
-            if run.wait():
+            if process is None and run.wait():
                 return None
         began, found = time.time(), self._progress(stage) or 0
         trace = Trace([found])
@@ -228,7 +226,7 @@ class Killer:
         if not self._await_moment(stage, moment, process, trace):
             run.kill()  # it may be in any stage by now, and must survive that too
             return None
-        partial = any(self.project.folder.rglob(".*.partial"))
+        partial = bool(self._partials())
         run.kill()
         killed = time.time()
         trace.add(self._progress(stage))
@@ -242,7 +240,6 @@ class Killer:
             stage=stage.name,
             moment=moment,
             resumed_from=found,
-            first_new=trace.seen[:2][-1],
             reached=trace.seen[-1],
             went_on=0 < found < trace.seen[-1],
             seconds=round(killed - began, 3),
@@ -261,10 +258,6 @@ class Killer:
             end = clock() + seconds
             return bool(_await(lambda: clock() >= end, watch))
 
-        def partials() -> Iterator[Iterator[Path]]:
-            for place in ("data", "data/train", "models", "models/fr"):
-                yield (self.project.folder / place).glob(".*.partial")
-
         if moment == "start" or (moment == "work" and not stage.state):
             return passes(lambda: _cpu_seconds(process), self.random.uniform(0.0, 4.0))
         if moment == "work":
@@ -272,7 +265,17 @@ class Killer:
                 return False
             since = self._last_write(stage, ".owner", time.time())
             return passes(time.time, self.random.uniform(0.0, 2.0 * (time.time() - since)))
-        return bool(_await(lambda: any(map(any, partials())), watch))
+        old = self._partials()
+        return bool(_await(lambda: self._partials() - old, watch))
+
+    def _partials(self) -> set[tuple[Path, int]]:
+        """Half-written outs, as they are at this moment."""
+        found = set()
+        for place in ("data", "data/train", "models", "models/fr"):
+            for path in (self.project.folder / place).glob(".*.partial"):
+                with suppress(FileNotFoundError):
+                    found.add((path, path.stat().st_ctime_ns))
+        return found
 
     def _states(self, stage: LongStage) -> list[Path]:
         return [place for place in states(self.project, stage) if place not in self._ignored]

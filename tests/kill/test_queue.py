@@ -4,6 +4,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -32,7 +33,8 @@ def project(undisturbed: Project, tmp_path: Path) -> Iterator[Project]:
     shutil.copytree(undisturbed.folder, tmp_path / "project", symlinks=True)
     yield Project(tmp_path / "project")
     for process in inside(tmp_path):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def inside(folder: Path) -> list[psutil.Process]:

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.kill.conftest import NUM_KILLS
 from tests.kill.killing import LONG_STAGES, Killer, debris, digests
@@ -46,8 +45,7 @@ def test_kills_landed_and_runs_went_on(killed: tuple[Project, Killer]) -> None:
 
 
 def test_state_of_other_params_was_not_resumed(killed: tuple[Project, Killer]) -> None:
-    project, killer = killed
-    params = yaml.safe_load((project.folder / "params.yaml").read_text())
-    first = next(kill for kill in killer.kills if kill.stage == "train_generator")
-    assert killer.foreign[0].reached >= params["train_generator"]["checkpoint_every"]
-    assert first.first_new == params["train_generator"]["checkpoint_every"]
+    """It lay beside while the first run with the right params made a state of its own."""
+    first = next(kill for kill in killed[1].kills if kill.stage == "train_generator")
+    assert killed[1].foreign[0].reached > 0
+    assert first.reached > first.resumed_from == 0
