@@ -1,0 +1,61 @@
+"""The three comparisons: `python -m pytest benchmarks`. No speed is asserted, it is recorded."""
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.side_by_side import Turns, record
+
+
+def measure(benchmark: BenchmarkFixture, turns: Turns, rounds: int) -> None:
+    """One round of every contender to warm up, then `rounds` that count."""
+    turns.take()
+    turns.forget()
+    benchmark.pedantic(turns.take, rounds=rounds, iterations=1)
+
+
+@pytest.mark.benchmark(group="side by side: one round of every contender")
+def test_generator_training(benchmark: BenchmarkFixture) -> None:
+    peer, pixels = "same_network", "same_unet_on_pixels"
+    with Turns("generator_training", ["ours", peer, pixels]) as turns:
+        measure(benchmark, turns, rounds=7)
+        entry = turns.entry(
+            peer,
+            "images/s of the stage's training against diffusers' documented loop, fp32: the same "
+            "UNet on the same patches (`ratio_pixels`: a UNet of that size on plain pixels)",
+        )
+        entry["ratio_pixels"] = round(turns.ratio(pixels), 2)
+        entry["pixels_images_per_s"] = round(turns.images_per_second(pixels), 1)
+        entry["pixels_peak_gb"] = round(turns.peak_gb(pixels), 3)
+    benchmark.extra_info.update(entry)
+    record("generator_training", entry)
+
+
+@pytest.mark.benchmark(group="side by side: one round of every contender")
+def test_synthesis(benchmark: BenchmarkFixture) -> None:
+    peer = "heun_32"
+    with Turns("synthesis", ["ours", peer]) as turns:
+        measure(benchmark, turns, rounds=3)
+        entry = turns.entry(
+            peer, "images/s of the pilot's sampler against Heun, 32 steps, fp32, same network"
+        )
+        entry["evaluations"] = turns.facts["ours"]["evaluations"]
+        entry["peer_evaluations"] = turns.facts[peer]["evaluations"]
+    benchmark.extra_info.update(entry)
+    record("synthesis", entry)
+
+
+@pytest.mark.benchmark(group="side by side: one round of every contender")
+def test_recogniser_training(benchmark: BenchmarkFixture) -> None:
+    peers = ["plain_2_workers", "plain_0_workers"]
+    with Turns("recogniser_training", ["ours", *peers]) as turns:
+        measure(benchmark, turns, rounds=5)
+        best = max(peers, key=turns.images_per_second)
+        entry = turns.entry(
+            best,
+            "images/s of the stage's training against a plain PyTorch loop with PIL decoding and "
+            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers)",
+        )
+        for peer in peers:
+            entry[f"{peer}_images_per_s"] = round(turns.images_per_second(peer), 1)
+    benchmark.extra_info.update(entry)
+    record("recogniser_training", entry)
