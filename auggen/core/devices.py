@@ -1,6 +1,8 @@
 """Devices, ranks, threads and precision, all through accelerate."""
 
+import ctypes
 import os
+import sys
 from datetime import timedelta
 from typing import Literal
 
@@ -37,6 +39,7 @@ def start_accelerator(precision: Precision) -> Accelerator:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable products on a GPU
     torch.use_deterministic_algorithms(True, warn_only=True)
+    _keep_freed_memory()
     # Nothing reads uninitialised memory, and filling it costs time. The stub lacks the name.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # Without being told so accelerate overlooks a CPU-only launch of several processes.
@@ -52,6 +55,14 @@ def start_accelerator(precision: Precision) -> Accelerator:
     cores = len(usable(0)) if usable else os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // local_processes))
     return accelerator
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc reuse the memory of large tensors; returned and faulted in anew it costs 10 %."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option:
+        set_option(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        set_option(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

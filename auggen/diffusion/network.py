@@ -7,7 +7,9 @@ import math
 from typing import Annotated, cast
 
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DModel
+from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -81,12 +83,12 @@ class Denoiser(nn.Module):
         if augment is not None:
             embedding = embedding + self.augment_layer(augment)
         level = sigma[:, None, None, None]
-        patches = nn.functional.pixel_unshuffle(edm.c_in(level, sd) * x, self.patch_size)
+        patches = F.pixel_unshuffle(edm.c_in(level, sd) * x, self.patch_size)
         patches = patches.contiguous(memory_format=torch.channels_last)
         raw = self.network(patches, edm.c_noise(sigma), class_labels=embedding, return_dict=False)[
             0
         ]
-        raw = nn.functional.pixel_shuffle(raw.to(x.dtype), self.patch_size)
+        raw = F.pixel_shuffle(raw.to(x.dtype), self.patch_size)
         denoised: Tensor = edm.c_skip(level, sd) * x + edm.c_out(level, sd) * raw
         return denoised
 
@@ -118,6 +120,19 @@ def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
     return denoiser
 
 
+class _LeanBlock(ResnetBlock2D):
+    """diffusers' block, less a copy to another memory layout and a division by 1."""
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], embedding: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n c2 h w"]:
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        hidden = hidden + self.time_emb_proj(F.silu(embedding))[:, :, None, None]
+        hidden = self.conv2(self.dropout(F.silu(self.norm2(hidden))))
+        out: Tensor = hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return out
+
+
 def _build_unet(architecture: Architecture) -> nn.Module:
     attentive = architecture.attention_levels
     plain = len(architecture.channels) - attentive
@@ -135,7 +150,11 @@ def _build_unet(architecture: Architecture) -> nn.Module:
         dropout=architecture.dropout,
         class_embed_type="identity",
     )
-    return cast(nn.Module, unet)
+    network = cast(nn.Module, unet)
+    for module in network.modules():
+        if isinstance(module, ResnetBlock2D):
+            module.__class__ = _LeanBlock
+    return network
 
 
 def _num_groups(channels: list[int]) -> int:

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
-from auggen.core.devices import start_accelerator
+from auggen.core.devices import start_accelerator, to_device
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
 from auggen.core.progress import progress
@@ -27,6 +27,7 @@ from auggen.diffusion.ema import ema_decay_at, update_ema
 from auggen.diffusion.network import Architecture, Denoiser, build_denoiser
 from auggen.diffusion.pictures import draw_samples_sheet
 from auggen.faces.decode import to_unit
+from auggen.faces.images import make_batches
 from auggen.faces.shards import FaceSet
 
 _LOSS_POINTS = 200
@@ -37,8 +38,8 @@ _STATE_NAME = "state.safetensors"
 class Batch:
     """One process's part of an update's batch."""
 
-    clean: Tensor
-    """[n c h w] augmented images, nominally in [-1, 1]."""
+    pixels: Tensor
+    """[n c h w] images as bytes."""
     noise: Tensor
     """[n c h w] standard normal."""
     sigma: Tensor
@@ -46,7 +47,15 @@ class Batch:
     condition: Tensor
     """[n k] one-hot, or zeros where the class is hidden."""
     augment: Tensor
-    """[n a] what was done to the images."""
+    """[n a] what to do to the images."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Returns a copy on a device."""
+        return Batch(**{name: to_device(tensor, device) for name, tensor in vars(self).items()})
+
+    def clean(self) -> Tensor:
+        """Returns the augmented images [n c h w], nominally in [-1, 1]."""
+        return augment_images(to_unit(self.pixels), self.augment)
 
 
 def learning_rate_at(step: int, config: GeneratorConfig) -> float:
@@ -64,14 +73,17 @@ def draw_batch(
     count, generator = config.batch_size, torch_generator(config.seed, "generator batch", step)
     rows = torch.randint(len(faces.images), (count,), generator=generator)
     sigma = draw_sigma(count, config.p_mean, config.p_std, generator)
-    noise = torch.randn(count, *faces.images.shape[1:], generator=generator)
     keep = torch.rand(count, generator=generator) >= config.condition_dropout
     augment = draw_augmentations(count, config.augment_probability, generator)
     part = slice(rank * count // num_ranks, (rank + 1) * count // num_ranks)
-    rows = rows[part]
+    rows, shape = rows[part], faces.images.shape[1:]
+    noise = [  # of its own rows alone: at full size the whole batch's costs a process 0.1 s
+        torch.randn(shape, generator=torch_generator(config.seed, "generator noise", step, row))
+        for row in range(count)[part]
+    ]
     return Batch(
-        clean=augment_images(to_unit(faces.images[rows]), augment[part]),
-        noise=noise[part],
+        pixels=faces.images[rows],
+        noise=torch.stack(noise),
         sigma=sigma[part],
         condition=drop_conditions(one_hot(faces.labels[rows], faces.num_classes), keep[part]),
         augment=augment[part],
@@ -87,7 +99,9 @@ class TrainingState:
         self.optimizer = torch.optim.Adam(
             self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self.loss_sum = torch.zeros((), dtype=torch.float64)
+        self.loss_sum = torch.zeros(
+            (), dtype=torch.float64, device=denoiser.class_layer.weight.device
+        )
         self.curve: list[list[float]] = []
         self.step = 0
 
@@ -114,7 +128,8 @@ class TrainingState:
                     "exp_avg": _like(tensors[f"adam.exp_avg/{name}"], parameter),
                     "exp_avg_sq": _like(tensors[f"adam.exp_avg_sq/{name}"], parameter),
                 }
-            self.loss_sum, self.step, self.curve = tensors["loss_sum"], meta["step"], meta["curve"]
+            self.loss_sum.copy_(tensors["loss_sum"])
+            self.step, self.curve = meta["step"], meta["curve"]
         except (KeyError, RuntimeError) as error:
             raise UserError(
                 f"{path}: not the resume state of this generator ({error}); delete its folder"
@@ -130,7 +145,7 @@ class TrainingState:
                 "lower train_generator.learning_rate, or set train_generator.precision to fp32"
             )
         self.curve.append([self.step, mean])
-        self.loss_sum = torch.zeros((), dtype=torch.float64)
+        self.loss_sum.zero_()
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
@@ -165,20 +180,25 @@ def fit(
     state = TrainingState(denoiser, config)
     if state_path.is_file():
         state.restore(state_path)
+    if accelerator.device.type == "cuda":
+        denoiser.compile()
     model = accelerator.prepare(denoiser)
     log_every = max(1, config.steps // _LOSS_POINTS)
     average, weights = list(state.average.values()), list(state.parameters.values())
-    steps = range(state.step, config.steps)
-    for step in progress(
-        steps, "train_generator", total=config.steps, first=state.step, show=rank == 0
-    ):
-        batch = draw_batch(faces, config, step, rank, ranks)
-        batch = Batch(**{k: v.to(accelerator.device) for k, v in vars(batch).items()})
-        noisy = batch.clean + batch.sigma[:, None, None, None] * batch.noise
+    todo = range(state.step, config.steps)
+    made = make_batches(
+        lambda step: draw_batch(faces, config, step, rank, ranks).to(accelerator.device),
+        todo,
+        faces.images,
+    )
+    shown = progress(todo, "train_generator", total=config.steps, first=state.step, show=rank == 0)
+    for step, batch in zip(shown, made, strict=True):
+        clean = batch.clean()
+        noisy = clean + batch.sigma[:, None, None, None] * batch.noise
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         torch.manual_seed(derive_seed(config.seed, "generator dropout", step, rank))
         denoised = model(noisy, batch.sigma, batch.condition, batch.augment)
-        loss = denoising_loss(denoised, batch.clean, batch.sigma, config.sigma_data)
+        loss = denoising_loss(denoised, clean, batch.sigma, config.sigma_data)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(weights, config.max_grad_norm)
         for group in state.optimizer.param_groups:
@@ -187,7 +207,7 @@ def fit(
         state.optimizer.zero_grad()
         update_ema(average, weights, ema_decay_at(step, config.ema_decay))
         state.step = step + 1
-        state.loss_sum += accelerator.reduce(loss.detach(), reduction="mean").double().cpu()
+        state.loss_sum += accelerator.reduce(loss.detach(), reduction="mean").double()
         last = state.step == config.steps
         if state.step % log_every == 0 or last:
             state.record_loss(log_every, config.steps)

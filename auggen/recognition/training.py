@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
-from auggen.core.devices import start_accelerator
+from auggen.core.devices import start_accelerator, to_device
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
 from auggen.core.progress import progress
 from auggen.core.seeds import derive_seed, torch_generator
+from auggen.faces.images import make_batches
 from auggen.recognition.augmentation import augment, draw_augmentation
 from auggen.recognition.backbones import Backbone, build_backbone
 from auggen.recognition.checkpoint import save_recogniser
@@ -96,6 +97,7 @@ def _optimizer(model: Recogniser, config: TrainConfig) -> torch.optim.SGD:
         lr=config.learning_rate,
         momentum=config.momentum,
         nesterov=config.momentum > 0,
+        fused=True,
     )
 
 
@@ -123,9 +125,9 @@ class _Batches:
                 f"{world} processes"
             )
         self._data, self._config, self._seed = data, config, seed
+        self._sources = data.sources
         self._plan = BatchPlan(data, seed=seed, steps=steps, batch_size=config.batch_size)
-        size = config.batch_size // world
-        self._part = slice(rank * size, (rank + 1) * size)
+        self._part = slice(rank, None, world)  # each process gets its share of synthetic rows
         self._world = world
 
     def make(self, step: int, device: torch.device) -> _Batch:
@@ -141,15 +143,16 @@ class _Batches:
         margin = config.margin * torch.where(mixed, plan.margin_scale if plan else 1.0, 1.0)
         excluded = None
         if plan and not plan.compete_with_sources:
-            excluded = shares_source(labels, data.sources).to(device)
-        pixels = data.images[rows].to(device).float() / 127.5 - 1.0
-        images = augment(pixels, draws.to(device), config.augment)
+            self._sources = self._sources.to(device)
+            excluded = shares_source(to_device(labels, device), self._sources)
+        pixels = to_device(data.images[rows], device).float() / 127.5 - 1.0
+        images = augment(pixels, to_device(draws, device), config.augment)
         return _Batch(
             images.to(memory_format=torch.channels_last),
-            labels.to(device),
-            margin.to(device),
+            to_device(labels, device),
+            to_device(margin, device),
             excluded,
-            weight.to(device),
+            to_device(weight, device),
         )
 
 
@@ -165,6 +168,7 @@ def _state(
     return state
 
 
+@torch.no_grad()
 def _restore(
     tensors: dict[str, Tensor],
     model: Recogniser,
@@ -180,7 +184,9 @@ def _restore(
     momentum = part("momentum.")
     for name, parameter in model.named_parameters():
         if name in momentum:
-            optimizer.state[parameter]["momentum_buffer"] = momentum[name].to(parameter.device)
+            # In the parameter's own memory layout: the fused update walks both as they lie.
+            buffer = torch.empty_like(parameter).copy_(momentum[name])
+            optimizer.state[parameter]["momentum_buffer"] = buffer
 
 
 def train_recogniser(
@@ -204,12 +210,17 @@ def train_recogniser(
     accelerator = start_accelerator(config.precision)
     steps = config.num_steps(len(data.labels))
     bare, architecture = build_recogniser(config, data, seed)
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu and accelerator.num_processes > 1:
+        bare = nn.SyncBatchNorm.convert_sync_batchnorm(bare)  # type: ignore[no-untyped-call]
     bare = bare.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     optimizer = _optimizer(bare, config)
     average = {k: v.clone() for k, v in bare.backbone.state_dict().items()}
     batches = _Batches(
         data, config, seed, steps, accelerator.process_index, accelerator.num_processes
     )
+    if on_gpu:
+        bare.compile()
     model = accelerator.prepare_model(bare)
     key = (config.model_dump(), seed)
     main = accelerator.is_main_process
@@ -222,16 +233,15 @@ def train_recogniser(
             _restore(tensors, bare, average, optimizer)
             first, losses = meta["step"], meta["losses"]
         model.train()
-        for step in progress(
-            range(first, steps), f"train_fr seed {seed}", total=steps, first=first, show=main
-        ):
+        todo = range(first, steps)
+        made = make_batches(lambda step: batches.make(step, accelerator.device), todo, data.images)
+        shown = progress(todo, f"train_fr seed {seed}", total=steps, first=first, show=main)
+        for step, batch in zip(shown, made, strict=True):
             factor = learning_rate_factor(step, steps, config.warmup_steps)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * factor
-            batch = batches.make(step, accelerator.device)
             torch.manual_seed(derive_seed(seed, "dropout", step, accelerator.process_index))
-            with accelerator.autocast():
-                rows = model(batch.images, batch.labels, batch.margin, batch.excluded)
+            rows = model(batch.images, batch.labels, batch.margin, batch.excluded)
             loss = (rows * batch.weight).sum()
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
@@ -268,9 +278,9 @@ def _update_average(
     average: dict[str, Tensor], backbone: Backbone, decay: float, step: int
 ) -> None:
     """Moves the running average towards the weights; early steps weigh more."""
-    rate = 1.0 - min(decay, (1 + step) / (10 + step))
-    for name, value in backbone.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, rate if decay else 1.0)
-        else:
-            average[name].copy_(value)
+    rate = 1.0 - min(decay, (1 + step) / (10 + step)) if decay else 1.0
+    state = backbone.state_dict()
+    real = [name for name, value in state.items() if value.is_floating_point()]
+    torch._foreach_lerp_([average[k] for k in real], [state[k] for k in real], rate)
+    for name in state.keys() - set(real):
+        average[name].copy_(state[name])

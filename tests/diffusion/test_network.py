@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 
 from auggen.core.errors import UserError
 from auggen.diffusion import edm
@@ -38,6 +39,19 @@ def test_weights_depend_on_the_seed_alone(architecture: Architecture) -> None:
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
     assert not torch.equal(a.class_layer.weight, c.class_layer.weight)
+
+
+def test_residual_blocks_compute_what_those_of_diffusers_do(architecture: Architecture) -> None:
+    blocks = [m for m in build_denoiser(architecture, 0).modules() if isinstance(m, ResnetBlock2D)]
+    assert len(blocks) > 5
+    for block in blocks:
+        x = torch.randn(2, block.in_channels, 8, 8)
+        embedding = torch.randn(2, block.time_emb_proj.in_features)
+        block.train()
+        torch.manual_seed(0)
+        ours = block(x, embedding)
+        torch.manual_seed(0)
+        assert torch.allclose(ours, ResnetBlock2D.forward(block, x, embedding), atol=1e-6)
 
 
 def test_output_is_preconditioned(architecture: Architecture) -> None:

@@ -110,7 +110,7 @@ def test_batch_agrees_with_the_face_set(config: GeneratorConfig, faces: FaceSet)
     )
     batch = draw_batch(faces, plain, 0)
     pixels = faces.images.float() / 127.5 - 1.0
-    for image, condition in zip(batch.clean, batch.condition, strict=True):
+    for image, condition in zip(batch.clean(), batch.condition, strict=True):
         distance = (pixels - image).abs().amax(dim=(1, 2, 3))
         assert distance.min() < 1e-6
         assert int(condition.argmax()) == int(faces.labels[distance.argmin()])
