@@ -4,7 +4,7 @@ Times are sums of what a stage does times what one of it takes; memory is the pr
 started, plus weights, activations and pixels. Work that several devices share is cut evenly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from auggen.plan.data_rates import DataRates
@@ -19,6 +19,14 @@ _RECOGNISER_COPIES = 4
 """Weights, gradients, momentum, average."""
 _PIXELS_IN_MEMORY = 256_000_000
 """Larger face sets stay on disk."""
+_THUMBNAIL = 256
+"""Pixels of a thumbnail, by which score compares images."""
+_SCORE_BYTES = 100
+"""Of an image in the table of scores."""
+_TRIAL_BYTES = 40
+"""Of a pair of held-out images while it is evaluated."""
+_KEPT_TRIAL_BYTES = 20
+"""Of a pair of held-out images among the results."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,10 @@ class Work:
 
 def predict_stages(work: Work) -> list[StageCost]:
     """Returns the cost of every stage of dvc.yaml, in the order in which they run."""
-    seeds = len(work.settings.seeds)
-    start = work.data.start
-    unpack = StageCost("unpack", 1, start["prepare"], work.data.base_bytes, 0.0, 1)
-    return [
-        unpack,
+    seeds, data = len(work.settings.seeds), work.data
+    first = data.dvc_start + data.start["unpack"]
+    stages = [
+        StageCost("unpack", 1, first, data.base_bytes, 0.0, 1),
         _prepare(work),
         _train_generator(work),
         _train_fr(work, "real", seeds),
@@ -76,6 +83,7 @@ def predict_stages(work: Work) -> list[StageCost]:
         _evaluate(work, "mixed", seeds),
         _compare(work),
     ]
+    return [replace(stage, seconds=stage.seconds + data.dvc_stage) for stage in stages]
 
 
 def _prepare(work: Work) -> StageCost:
@@ -88,7 +96,8 @@ def _prepare(work: Work) -> StageCost:
 def _train_generator(work: Work) -> StageCost:
     config, weights = work.settings.train_generator, work.generator.weights
     seconds = work.data.start["train_generator"] + work.networks.generator_once
-    seconds += config.steps * work.networks.generator_update + _reading(work, _real(work))
+    update = max(work.networks.generator_update, _fetching(work, config.batch_size, _real(work)))
+    seconds += config.steps * update + _reading(work, _real(work))
     rows = config.batch_size // work.devices
     memory = _GENERATOR_COPIES * _FLOAT * weights + rows * work.generator.activation_bytes
     memory += work.data.base_bytes + _pixels(work, _real(work))
@@ -102,6 +111,7 @@ def _train_fr(work: Work, arm: str, count: int) -> StageCost:
     classes = sizes.real_people + (sizes.mixed_people if mixed else 0)
     stored = [sizes.real_images] + ([sizes.pool_images] if mixed and images > _real(work) else [])
     update = networks.mixed_update if mixed else networks.real_update
+    update = max(update, _fetching(work, config.batch_size, sum(stored)))
     seconds = work.data.start["train_fr"] + networks.recogniser_once
     seconds += config.num_steps(images) * update + sum(_reading(work, n) for n in stored)
     head = classes * config.embedding_size
@@ -115,8 +125,10 @@ def _train_fr(work: Work, arm: str, count: int) -> StageCost:
 
 def _search(work: Work) -> StageCost:
     drawn = work.sizes.search_images
-    seen = _real(work) + work.sizes.unseen_images // 2 + drawn
-    seconds = work.data.start["synthesize"] + _drawing(work, drawn) + _embedding(work, seen)
+    rows = work.settings.synthesize.batch_size
+    seconds = work.data.start["search"] + _drawing(work, drawn)
+    for seen in (_real(work), work.sizes.unseen_images // 2, drawn):
+        seconds += _embedding(work, seen, rows)
     memory = _sampling_memory(work) + _pixels(work, _real(work)) + _pixels(work, drawn)
     return StageCost("search", 1, seconds, memory, 0.0, work.devices)
 
@@ -126,7 +138,7 @@ def _synthesize(work: Work) -> StageCost:
     seconds = work.data.start["synthesize"] + _drawing(work, images)
     seconds += images * work.data.write_image
     if config.mixing != "none" and config.pair_rule != "random":
-        seconds += _embedding(work, _real(work))
+        seconds += _embedding(work, _real(work), config.batch_size)
     disk = images * work.data.image_bytes
     return StageCost("synthesize", 1, seconds, _sampling_memory(work), disk, work.devices)
 
@@ -135,25 +147,28 @@ def _score(work: Work) -> StageCost:
     real, pool = _real(work), work.sizes.pool_images
     size = work.settings.train_fr.embedding_size
     references = real + work.sizes.real_people + work.settings.synthesize.num_classes
-    pixels = 2 * real * 256  # thumbnails of real images and their mirror images
-    seconds = work.data.start["select"] + _embedding(work, real + pool)
+    pixels = 2 * real * work.settings.prepare.channels * _THUMBNAIL
+    rows = work.settings.score.batch_size
+    seconds = sum(_embedding(work, images, rows) for images in (real, pool))
     seconds += pool * (references * size + pixels) * work.data.compare_numbers
-    memory = work.data.base_bytes + _FLOAT * work.backbone.weights
-    memory += (real + pool) * 2 * _FLOAT * size + _pixels(work, real) + _pixels(work, pool)
-    return StageCost("score", 1, seconds, memory, 0.0, 1)
+    seconds = work.data.start["score"] + seconds / work.devices
+    memory = work.data.base_bytes + _FLOAT * work.backbone.weights + pool * _SCORE_BYTES
+    return StageCost("score", 1, seconds, memory, pool * _SCORE_BYTES, work.devices)
 
 
 def _select(work: Work) -> StageCost:
-    stored = _real(work) + (work.sizes.pool_images if work.sizes.selected_images else 0)
-    memory = work.data.base_bytes + _pixels(work, _real(work)) + _pixels(work, stored)
-    seconds = work.data.start["select"] + _reading(work, stored)
-    return StageCost("select", 1, seconds, memory, stored * work.data.image_bytes, 1)
+    pool = work.sizes.pool_images
+    stored = _real(work) + (pool if work.sizes.selected_images else 0)
+    memory = work.data.base_bytes + pool * _SCORE_BYTES
+    disk = stored * work.data.image_bytes
+    return StageCost("select", 1, work.data.start["select"], memory, disk, 1)
 
 
 def _evaluate(work: Work, arm: str, count: int) -> StageCost:
     images = work.sizes.held_out_people * work.sizes.images_per_person
-    seconds = work.data.start["evaluate"] + _embedding(work, 2 * images) + work.data.benchmarks
-    trials = images * (images - 1) // 2 * 40
+    seconds = work.data.start["evaluate"] + work.data.benchmarks
+    seconds += 2 * _embedding(work, images, work.settings.evaluate.batch_size)
+    trials = images * (images - 1) // 2 * _TRIAL_BYTES
     memory = work.data.base_bytes + _FLOAT * work.backbone.weights + trials
     return StageCost(f"evaluate@{arm}", count, seconds, memory, 0.0, 1)
 
@@ -162,8 +177,8 @@ def _compare(work: Work) -> StageCost:
     images = work.sizes.held_out_people * work.sizes.images_per_person
     models = 2 * len(work.settings.seeds)
     replicates = models * work.settings.compare.num_replicates
-    seconds = work.data.start["evaluate"] + replicates * work.data.replicate
-    memory = work.data.base_bytes + models * images * (images - 1) // 2 * 20
+    seconds = work.data.start["compare"] + replicates * work.data.replicate
+    memory = work.data.base_bytes + models * images * (images - 1) // 2 * _KEPT_TRIAL_BYTES
     return StageCost("compare", 1, seconds, memory, 0.0, 1)
 
 
@@ -173,7 +188,8 @@ def _real(work: Work) -> int:
 
 def _pixels(work: Work, images: int) -> float:
     """Bytes of a face set in memory."""
-    return min(images * _image_pixels(work), _PIXELS_IN_MEMORY)
+    size = images * _image_pixels(work)
+    return size if size <= _PIXELS_IN_MEMORY else 0
 
 
 def _image_pixels(work: Work) -> int:
@@ -183,7 +199,14 @@ def _image_pixels(work: Work) -> int:
 
 def _reading(work: Work, images: int) -> float:
     """Seconds of reading a face set whole; one that stays on disk is read as it is used."""
-    return _pixels(work, images) / _image_pixels(work) * work.data.read_image
+    small = images * _image_pixels(work) <= _PIXELS_IN_MEMORY
+    return images * work.data.read_image if small else 0.0
+
+
+def _fetching(work: Work, batch: int, images: int) -> float:
+    """Seconds of fetching an update's images beside it; 0 if the face sets are in memory."""
+    on_disk = images * _image_pixels(work) > _PIXELS_IN_MEMORY
+    return batch * work.data.read_image if on_disk else 0.0
 
 
 def _drawing(work: Work, images: int) -> float:
@@ -191,8 +214,10 @@ def _drawing(work: Work, images: int) -> float:
     return ceil(batches / work.devices) * work.networks.draw_batch
 
 
-def _embedding(work: Work, images: int) -> float:
-    return images * (work.networks.embed_image + work.data.read_image)
+def _embedding(work: Work, images: int, rows: int) -> float:
+    """Seconds of reading and embedding; the last batch is as long as the others."""
+    padded = ceil(images / rows) * rows
+    return padded * work.networks.embed_image + images * work.data.read_image
 
 
 def _sampling_memory(work: Work) -> float:

@@ -4,7 +4,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ _PHOTO_SIDE = 112
 _SMALL_SIDE = 16
 _QUERIES, _REFERENCES = 1024, 4096
 _REPLICATES = 20
+_DVC_STAGES = 9
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,13 @@ class DataRates:
     """Seconds, and bytes where it says so."""
 
     start: dict[str, float]
-    """Of starting each stage script: launcher, interpreter, imports."""
+    """Of starting each stage: launcher, interpreter, imports."""
     base_bytes: float
     """Peak memory of the largest of these."""
+    dvc_start: float
+    """Of starting `dvc repro`."""
+    dvc_stage: float
+    """Of what DVC does around a stage."""
     prepare_image: float
     """Of one photograph, from file to face set."""
     write_image: float
@@ -73,10 +78,13 @@ def measure_data(settings: Settings, sizes: Sizes, folder: Path) -> DataRates:
     embeddings = torch.randn(_REFERENCES, settings.train_fr.embedding_size)
     comparing = time_call(lambda: nearest_similarity(embeddings[:_QUERIES], embeddings))
     start, base_bytes = measure_starts(Path("dvc.yaml"))
+    dvc_start, dvc_stage = measure_dvc(folder / "dvc")
     benchmarks, replicate = _time_benchmarks(settings, sizes, folder)
     return DataRates(
         start=start,
         base_bytes=base_bytes,
+        dvc_start=dvc_start,
+        dvc_stage=dvc_stage,
         prepare_image=preparing / _FACES,
         write_image=writing / _FACES,
         read_image=time_call(lambda: read_face_set(written)) / _FACES,
@@ -88,24 +96,45 @@ def measure_data(settings: Settings, sizes: Sizes, folder: Path) -> DataRates:
 
 
 def measure_starts(dvc_yaml: Path) -> tuple[dict[str, float], float]:
-    """Starts each stage script for its help, as dvc.yaml starts it; seconds each, peak bytes."""
+    """Starts each stage's script for its help, as dvc.yaml does; seconds each, peak bytes."""
     if not dvc_yaml.is_file():
         raise UserError(f"{dvc_yaml}: missing; run from the project's root")
     stages = yaml.safe_load(dvc_yaml.read_text())["stages"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    seconds: dict[str, float] = {}
-    for stage in stages.values():
-        launcher, _, rest = stage["cmd"].partition("-m stages.")
-        script = rest.split()[0]
-        command = [*launcher.split(), "-m", f"stages.{script}", "--help"]
-        if script not in seconds:
-            seconds[script] = time_once(_starter(command, {**os.environ, "PATH": path}))
+    seconds: dict[tuple[str, ...], float] = {}
+    commands: dict[str, tuple[str, ...]] = {}
+    for name, stage in stages.items():
+        launcher, module, rest = stage["cmd"].partition("-m stages.")
+        command = (*launcher.split(), *(module + rest.split()[0]).split(), "--help")
+        commands[name] = command
+        if command not in seconds:
+            seconds[command] = time_once(_starter(command, Path()))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return seconds, float(peak if sys.platform == "darwin" else peak * 1024)
+    starts = {name: seconds[command] for name, command in commands.items()}
+    return starts, float(peak if sys.platform == "darwin" else peak * 1024)
 
 
-def _starter(command: list[str], environment: dict[str, str]) -> Callable[[], object]:
-    return lambda: subprocess.run(command, env=environment, check=True, capture_output=True)
+def measure_dvc(folder: Path) -> tuple[float, float]:
+    """Runs two graphs of empty stages; seconds of starting DVC, seconds of a stage."""
+    folder.mkdir()
+    _starter(["dvc", "init", "-q", "--no-scm"], folder)()
+    seconds = []
+    for count in (1, _DVC_STAGES):
+        stages = {f"s{k}": {"cmd": f"echo > o{count}-{k}"} for k in range(count)}
+        for k in range(count):
+            stages[f"s{k}"]["outs"] = [f"o{count}-{k}"]
+        (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+        seconds.append(time_once(_starter(["dvc", "repro", "-q"], folder)))
+    each = max(0.0, seconds[1] - seconds[0]) / (_DVC_STAGES - 1)
+    return max(0.0, seconds[0] - each), each
+
+
+def _starter(command: Sequence[str], folder: Path) -> Callable[[], object]:
+    """Returns what runs a command with this environment's programs."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    return lambda: subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True
+    )
 
 
 def _time_benchmarks(settings: Settings, sizes: Sizes, folder: Path) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auggen.core.errors import UserError
+from auggen.core.files import read_json
 from auggen.plan.costs import StageCost
 
 
@@ -143,6 +144,16 @@ def format_comparison(plan: Plan, measured: dict[str, Measured]) -> str:
     disk = sum(item.disk_bytes for item in measured.values())
     sizes = f"Disk: predicted {plan.disk_bytes / 1e6:.1f} MB, measured {disk / 1e6:.1f} MB"
     return f"{_table(header, rows)}\n{sizes}"
+
+
+def plan_of(path: Path) -> Plan:
+    """Reads a plan that was printed as JSON. Raises UserError if it is none."""
+    content = read_json(path)
+    try:
+        del content["total"]
+        return Plan(**content | {"stages": [StageCost(**stage) for stage in content["stages"]]})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a plan ({error}); make it anew, see docs/cost.md") from error
 
 
 def as_dict(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Counts against the README's numbers of the default faces, and against the library's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from auggen.core.errors import UserError
+from auggen.plan.settings import SECTIONS, Settings, count_photos, read_settings, size_up
+from tests.test_guards_params import SECTIONS as GUARDED
+
+
+def test_counts_of_the_default_faces(settings: Settings) -> None:
+    sizes = size_up(settings, 40, 400)
+    assert (sizes.real_people, sizes.real_images) == (17, 170)
+    assert (sizes.held_out_people, sizes.images_per_person) == (15, 10)
+    assert sizes.unseen_images == 230
+    assert sizes.search_images == 3 * 2 * 2  # points of a grid of two, pairs, images
+    assert sizes.pool_images == 60 * 4
+    assert (sizes.mixed_people, sizes.selected_images) == (28, 84)  # round(0.5 * 170 / 3) classes
+
+
+def test_validation_people_are_counted_when_they_are_asked_for(settings: Settings) -> None:
+    early = settings.evaluate.model_copy(update={"identities": "validation"})
+    assert size_up(replace(settings, evaluate=early), 40, 400).held_out_people == 8
+
+
+def test_shares_of_people(settings: Settings) -> None:
+    prepare = settings.prepare.model_copy(update={"validation": 0.1, "test": 0.2})
+    assert size_up(replace(settings, prepare=prepare), 100, 1000).real_people == 70
+
+
+def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:
+    synthesize = settings.synthesize.model_copy(update={"mixing": "none"})
+    sizes = size_up(replace(settings, synthesize=synthesize), 40, 400)
+    assert sizes.mixed_people == 0
+    assert sizes.selected_images == 84
+
+
+@pytest.mark.parametrize(("people", "images"), [(24, 400), (40, 100)])
+def test_too_little_data(settings: Settings, people: int, images: int) -> None:
+    with pytest.raises(UserError, match=f"{people} people with {images} images"):
+        size_up(settings, people, images)
+
+
+def test_a_mix_ratio_beyond_the_pool(settings: Settings) -> None:
+    with pytest.raises(UserError, match="`mix_ratio` 3 asks for 170 identities"):
+        size_up(replace(settings, mix_ratio=3.0), 40, 400)
+
+
+def test_all_sections_are_read(root: Path) -> None:
+    assert set(SECTIONS) == set(GUARDED)
+    assert read_settings(root / "params.yaml").prepare.source == "data/raw/orl"
+
+
+def test_photographs_are_counted(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    assert count_photos(tmp_path) == (2, 3)
+    with pytest.raises(UserError, match="--people and --images"):
+        count_photos(tmp_path / "nowhere")
