@@ -29,10 +29,11 @@ def train_fr(
         print(json.dumps(config.model_dump(), indent=2))
         return
     summary = train_recogniser(data, config, seed, out, data_dir)
-    print(
-        f"train_fr: {out}: {summary['steps']:.0f} updates on {summary['num_images']:.0f} images of "
-        f"{summary['num_classes']:.0f} classes, last loss {summary['loss']:.3f}"
-    )
+    if summary:
+        print(
+            f"train_fr: {out}: {summary['steps']:.0f} updates on {summary['num_images']:.0f} images "
+            f"of {summary['num_classes']:.0f} classes, last loss {summary['loss']:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from auggen.core.devices import to_device
+
 Embed = Callable[[Tensor], Tensor]
 
 
@@ -41,7 +43,7 @@ def embed_images(
         batch = images[start : start + batch_size]
         rows = len(batch)
         padded = torch.cat([batch, batch[:1].expand(batch_size - rows, -1, -1, -1)])
-        pixels = padded.to(device).float() / 127.5 - 1.0
+        pixels = to_device(padded, torch.device(device)).float() / 127.5 - 1.0
         out = model(pixels)
         if flip:
             out = out + model(pixels.flip(-1))

@@ -12,7 +12,7 @@ from auggen.plan.network_rates import NetworkRates
 from auggen.plan.networks import Network
 from auggen.plan.settings import Settings, Sizes
 
-_FLOAT = 4
+_FLOAT = 4.0
 _GENERATOR_COPIES = 5
 """Weights, gradients, both moments of Adam, average."""
 _RECOGNISER_COPIES = 4
@@ -21,7 +21,7 @@ _PIXELS_IN_MEMORY = 256_000_000
 """Larger face sets stay on disk."""
 _THUMBNAIL = 256
 """Pixels of a thumbnail, by which score compares images."""
-_SCORE_BYTES = 100
+_SCORE_BYTES = 100.0
 """Of an image in the table of scores."""
 _TRIAL_BYTES = 40
 """Of a pair of held-out images while it is evaluated."""
@@ -188,8 +188,8 @@ def _real(work: Work) -> int:
 
 def _pixels(work: Work, images: int) -> float:
     """Bytes of a face set in memory."""
-    size = images * _image_pixels(work)
-    return size if size <= _PIXELS_IN_MEMORY else 0
+    size = float(images * _image_pixels(work))
+    return size if size <= _PIXELS_IN_MEMORY else 0.0
 
 
 def _image_pixels(work: Work) -> int:

@@ -202,7 +202,7 @@ def train_recogniser(
         inputs: training folder; its contents key the resume state.
 
     Returns:
-        `loss` (last), `steps`, `num_images`, `num_classes`.
+        `loss` (last), `steps`, `num_images`, `num_classes`; nothing on all processes but the main.
 
     Raises:
         UserError: the loss is not finite, or the batch does not divide among the processes.
@@ -265,6 +265,8 @@ def train_recogniser(
                 save_recogniser(partial, bare.backbone, architecture)
                 lines = ["step,loss", *(f"{step},{value:.5f}" for step, value in losses)]
                 write_bytes(partial / "loss.csv", ("\n".join(lines) + "\n").encode())
+    if not main:
+        return {}
     return {
         "loss": losses[-1][1],
         "steps": steps,

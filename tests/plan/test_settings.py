@@ -28,7 +28,7 @@ def test_validation_people_are_counted_when_they_are_asked_for(settings: Setting
 
 def test_shares_of_people(settings: Settings) -> None:
     prepare = settings.prepare.model_copy(update={"validation": 0.1, "test": 0.2})
-    assert size_up(replace(settings, prepare=prepare), 100, 1000).real_people == 70
+    assert size_up(replace(settings, prepare=prepare), 50, 400).real_people == 35
 
 
 def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:

@@ -106,24 +106,6 @@ def test_score_writes_the_same_twice(project: Path, tmp_path: Path) -> None:
     assert digest_files(tmp_path / "scores") == digest_files(project / "scores")
 
 
-@pytest.mark.pipeline
-@pytest.mark.parametrize("count", [2, 3])
-def test_several_processes_score_the_same(
-    count: int, project: Path, root: Path, tmp_path: Path
-) -> None:
-    """42 + 24 images in batches of 8: no process count divides the batches evenly."""
-    where = [project / name for name in ("real", "pool", "fr")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-    command += ["-m", "stages.select", "score", *map(str, where), str(tmp_path / "scores")]
-    command += ["--params", str(project / "params.yaml")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DVC_ROOT": str(tmp_path)}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("score: ") == 1
-    assert digest_files(tmp_path / "scores") == digest_files(project / "scores")
-    assert list((tmp_path / ".checkpoints").iterdir()) == []
-
-
 def test_select(project: Path, tmp_path: Path) -> None:
     line = run_select(project, tmp_path / "mixed", project / "params.yaml")
     assert "12 images of 6 identities beside 24 real images (rule between)" in line

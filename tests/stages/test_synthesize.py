@@ -1,9 +1,6 @@
 """The two commands of the stage, in this process, on untrained models."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,20 +189,6 @@ def test_a_killed_synthesis_resumes_to_the_same_bytes(
     invoke("synthesize", *places(searched, "synthesize", resumed), "--params", params)
     assert len(calls) == 4  # three batches; the first was not drawn again
     assert digest_files(resumed) == digest_files(straight)
-
-
-@pytest.mark.pipeline
-def test_two_processes_draw_the_same_pool(searched: Path, root: Path, tmp_path: Path) -> None:
-    params = ["--params", str(searched / "params.yaml")]
-    for count in (1, 2):
-        where = places(searched, "synthesize", tmp_path / f"pool-{count}")
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-        command += ["-m", "stages.synthesize", "synthesize", *map(str, where), *params]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("synthesize: ") == 1
-    assert digest_files(tmp_path / "pool-1") == digest_files(tmp_path / "pool-2")
 
 
 @pytest.mark.parametrize("command", ["search", "synthesize"])

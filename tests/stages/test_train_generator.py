@@ -2,15 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from auggen.core.checkpoints import load_tensors
 from auggen.core.errors import UserError
 from auggen.faces.shards import write_face_set
 from stages.train_generator import app
@@ -100,23 +97,3 @@ def test_wrong_params_are_named(project: Path, old: str, new: str, message: str)
     (project / "params.yaml").write_text(SECTION.replace(old, new))
     with pytest.raises(UserError, match=message):
         _invoke("real", "out")
-
-
-@pytest.mark.pipeline
-def test_two_processes_do_the_work_of_one(project: Path, root: Path) -> None:
-    """The same batches shared out: equal up to the order of sums; the main process alone writes."""
-    Path("params.yaml").write_text(SECTION.replace("dropout: 0.1\n  p_", "dropout: 0.0\n  p_"))
-    _invoke("real", "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "--standalone", "-m", "stages.train_generator", "real", "two"],
-        check=True, capture_output=True, timeout=120,
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.stdout.count(b"train_generator: ") == 1
-    one, _ = load_tensors(project / "one/model.safetensors")
-    two, _ = load_tensors(project / "two/model.safetensors")
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert torch.allclose(tensor, two[name], atol=2e-4), name
-    assert not list((project / ".checkpoints").iterdir())
