@@ -27,7 +27,7 @@ from auggen.diffusion.network import Architecture, Denoiser, build_denoiser
 from auggen.faces.manifest import read_manifest
 from auggen.ingest.prepare import prepare
 from auggen.measures.embeddings import Images, embed_images
-from auggen.plan.networks import describe_backbone, describe_generator
+from auggen.plan.networks import architecture_of, describe_backbone
 from auggen.plan.samples import draw_faces, write_photos
 from auggen.plan.settings import Settings, read_settings, size_up
 from auggen.protocols.evaluate import evaluate_model
@@ -65,11 +65,13 @@ def test_networks_of_the_papers(preset: Path) -> None:
     """EDM2-S has 280 M weights (arXiv 2312.02696), IR-50 43.6 M and 6.3 G multiply-adds."""
     people, images, _ = PRESETS[preset.stem]
     settings = read_settings(preset)
-    generator = describe_generator(settings, size_up(settings, people, images))
+    num_classes = size_up(settings, people, images).real_people
+    generator = on_meta(architecture_of(settings, num_classes), seed=0)
     backbone = describe_backbone(settings)
-    print(f"{preset.stem}: generator {generator.weights / 1e6:.1f} M weights")
+    weights = sum(parameter.numel() for parameter in generator.parameters())
+    print(f"{preset.stem}: generator {weights / 1e6:.1f} M weights")
     print(f"{preset.stem}: recogniser {backbone.weights / 1e6:.1f} M weights")
-    assert generator.weights / 1e6 == pytest.approx(280, rel=0.1)
+    assert weights / 1e6 == pytest.approx(280, rel=0.1)
     assert backbone.weights / 1e6 == pytest.approx(43.6, abs=0.1)
     assert backbone.forward_flops / 2e9 == pytest.approx(6.3, abs=0.1)
 
@@ -86,14 +88,9 @@ def write_models(folder: Path, settings: Settings) -> torch.nn.Module:
     shape = {"channels": config.channels, "image_size": config.image_size}
     tiny = {"kind": "small", "width": 8, "embedding_size": 4, "dropout": 0.0} | shape
     backbone = build_backbone(**tiny, seed=0).eval()  # type: ignore[arg-type]
-    shared = settings.train_generator.model_dump(include=set(Architecture.model_fields))
     less = {"channels": [4, 4, 4, 4], "layers_per_block": 1, "attention_levels": 0}
-    architecture = Architecture(
-        image_size=config.image_size,
-        image_channels=config.channels,
-        num_classes=read_manifest(folder / "train").num_classes,
-        **shared | less,
-    )
+    small = replace(settings, train_generator=settings.train_generator.model_copy(update=less))
+    architecture = architecture_of(small, read_manifest(folder / "train").num_classes)
     for name in ("recogniser", "generator"):
         (folder / name).mkdir()
     save_recogniser(folder / "recogniser", backbone, tiny)
@@ -118,12 +115,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     def embed(images: Images) -> Tensor:
         return embed_images(backbone, images, batch_size=20, flip=False)
 
-    first = folder / "results" / f"real-{settings.seeds[0]}"
-    first.mkdir(parents=True)
-    evaluate_model(embed, outs["test"], first, settings.evaluate)
+    (folder / "trials").mkdir()
+    evaluate_model(embed, outs["test"], folder / "trials", settings.evaluate)
     for arm in ("real", "mixed"):
         for seed in settings.seeds:
-            shutil.copytree(first, first.parent / f"{arm}-{seed}", dirs_exist_ok=True)
+            shutil.copytree(folder / "trials", folder / "results" / f"{arm}-{seed}")
     shutil.copytree(folder / "train", folder / "pool")
     weights = {"alpha": settings.search.alpha, "beta": settings.search.beta}
     (folder / "search").mkdir()

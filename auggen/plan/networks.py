@@ -33,13 +33,21 @@ class Network:
     """Memory that one image's forward pass keeps for its backward pass, in fp32."""
 
 
+def architecture_of(settings: Settings, num_classes: int) -> Architecture:
+    """Returns the denoiser that `train_generator` would build for so many people."""
+    shared = settings.train_generator.model_dump(include=set(Architecture.model_fields))
+    return Architecture(
+        image_size=settings.prepare.image_size,
+        image_channels=settings.prepare.channels,
+        num_classes=num_classes,
+        **shared,
+    )
+
+
 def describe_generator(settings: Settings, sizes: Sizes) -> Network:
     """Counts the denoiser for the number of training people."""
     side, channels = settings.prepare.image_size, settings.prepare.channels
-    shared = settings.train_generator.model_dump(include=set(Architecture.model_fields))
-    architecture = Architecture(
-        image_size=side, image_channels=channels, num_classes=sizes.real_people, **shared
-    )
+    architecture = architecture_of(settings, sizes.real_people)
 
     def inputs() -> tuple[Tensor, ...]:
         images = torch.empty(_ROWS, channels, side, side)
