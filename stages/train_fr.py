@@ -31,8 +31,8 @@ def train_fr(
     summary = train_recogniser(data, config, seed, out, data_dir)
     if summary:
         print(
-            f"train_fr: {out}: {summary['steps']:.0f} updates on {summary['num_images']:.0f} images "
-            f"of {summary['num_classes']:.0f} classes, last loss {summary['loss']:.3f}"
+            f"train_fr: {out}: {summary['steps']:.0f} updates on {summary['num_images']:.0f} "
+            f"images of {summary['num_classes']:.0f} classes, last loss {summary['loss']:.3f}"
         )
 
 
