@@ -1,9 +1,6 @@
 """The two commands of the stage, in this process, on an untrained recogniser."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
