@@ -119,9 +119,8 @@ def measure_dvc(folder: Path) -> tuple[float, float]:
     _starter(["dvc", "init", "-q", "--no-scm"], folder)()
     seconds = []
     for count in (1, _DVC_STAGES):
-        stages = {f"s{k}": {"cmd": f"echo > o{count}-{k}"} for k in range(count)}
-        for k in range(count):
-            stages[f"s{k}"]["outs"] = [f"o{count}-{k}"]
+        outs = [f"out-{count}-{number}" for number in range(count)]
+        stages = {out: {"cmd": f"echo > {out}", "outs": [out]} for out in outs}
         (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
         seconds.append(time_once(_starter(["dvc", "repro", "-q"], folder)))
     each = max(0.0, seconds[1] - seconds[0]) / (_DVC_STAGES - 1)
