@@ -30,8 +30,8 @@ from auggen.faces.decode import encode_png
 from auggen.faces.shards import FaceSet
 from benchmarks.contenders import PARAMS, SEED, Contender, training_faces, use_all_cores
 
-STEPS = 6
-STEPS_PIXELS = 2
+STEPS = 20
+STEPS_PIXELS = 5
 """Updates in a round; on plain pixels one takes several times as long."""
 
 
