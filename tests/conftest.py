@@ -32,6 +32,14 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """Stages called in this process take all cores: one is enough, and always the same number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Commands that tests start see this environment's programs and nobody's own settings."""
     home = tmp_path_factory.mktemp("home")

@@ -22,7 +22,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield partial
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno:
             error.filename = error.filename or str(path)  # failed writes do not say where
         raise
     if path.is_dir():

@@ -107,13 +107,10 @@ def score_pool(
     if not run.is_main_process:
         return pd.DataFrame()
     parts = [load_tensors(path(number))[0] for number in range(len(blocks))]
-    places = {
-        "row": np.arange(len(pool.labels)),
-        "label": pool.labels.to(torch.int32).numpy(),
-        "source_i": source_i.to(torch.int32).numpy(),
-        "source_j": source_j.to(torch.int32).numpy(),
-    }
     columns = {name: torch.cat([part[name] for part in parts]).numpy() for name in _COLUMNS}
+    labels = zip(PLACES[1:], (pool.labels, source_i, source_j), strict=False)
+    places = {"row": np.arange(len(pool.labels))}
+    places |= {name: values.to(torch.int32).numpy() for name, values in labels}
     return pd.DataFrame(places | columns)
 
 

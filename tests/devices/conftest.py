@@ -20,6 +20,8 @@ from auggen.recognition.checkpoint import save_recogniser
 from tests.devices.launch import CORES, ROOT
 
 PEOPLE, IMAGES = 5, 3
+SIDE = 32
+"""Pixels. At 16 the last layer is 1x1, whose bits depend on the number of threads."""
 CHANGES: dict[str, dict[str, Any]] = {
     "train_generator": {"channels": [8, 8], "dropout": 0.0, "steps": 6, "checkpoint_every": 4},
     "search": {"mode": "fixed", "num_pairs": 2},
@@ -65,13 +67,13 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     _write_people(folder / "real", PEOPLE)
     _write_people(folder / "validation", PEOPLE - 1)
-    size = {"channels": 1, "image_size": 16, "width": 8, "embedding_size": 16, "dropout": 0.0}
+    size = {"channels": 1, "image_size": SIDE, "width": 8, "embedding_size": 16, "dropout": 0.0}
     (folder / "fr").mkdir()
     save_recogniser(
         folder / "fr", build_backbone("small", **size, seed=0), {"kind": "small", **size}
     )
     architecture = Architecture(
-        image_size=16, image_channels=1, num_classes=PEOPLE, patch_size=1, channels=[8, 8],
+        image_size=SIDE, image_channels=1, num_classes=PEOPLE, patch_size=1, channels=[8, 8],
         layers_per_block=1, attention_levels=1, dropout=0.0, sigma_data=0.5,
     )  # fmt: skip
     (folder / "generator").mkdir()
@@ -90,7 +92,7 @@ def _write_people(folder: Path, people: int) -> None:
     folder.mkdir()
     count = people * IMAGES
     random = torch.Generator().manual_seed(people)
-    images = torch.randint(0, 256, (count, 1, 16, 16), generator=random).to(torch.uint8)
+    images = torch.randint(0, 256, (count, 1, SIDE, SIDE), generator=random).to(torch.uint8)
     write_face_set(
         folder, list(images), [k // IMAGES for k in range(count)],
         [f"{k}.png" for k in range(count)], identities=[f"s{k}" for k in range(people)],

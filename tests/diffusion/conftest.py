@@ -1,6 +1,5 @@
 """Small face sets in memory and on disk, and a network that trains in moments."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from auggen.diffusion.network import Architecture
 from auggen.faces.shards import FaceSet, read_face_set, write_face_set
 
 NUM_CLASSES = 3
-
-
-@pytest.fixture(autouse=True)
-def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread for these small tensors, also where training asks for one a core."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
 
 
 @pytest.fixture

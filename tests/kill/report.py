@@ -21,8 +21,7 @@ def format_report(kills: list[Kill], expected: dict[str, str], found: dict[str, 
             f"{sum(kill.went_on for kill in mine)} | "
             f"{sum(lost) / max(1, len(lost)):.1f}, {max(lost, default=0):.1f} |"
         )
-    different = sorted(
-        path for path in {*expected, *found} if expected.get(path) != found.get(path)
-    )
+    paths = {*expected, *found}
+    different = sorted(path for path in paths if expected.get(path) != found.get(path))
     lines.append(f"\nOuts compared with an undisturbed run: {len(paths)}; different: {different}.")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,6 @@
 """The three commands of the stage, in this process, on untrained recognisers."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +43,6 @@ PREPARE = PrepareConfig(
     images_per_template=2,
     lowres_pixels=6,
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The stage takes all cores, which is slow beside other work, and changes torch's settings."""
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="module")

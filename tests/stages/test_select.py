@@ -1,7 +1,6 @@
 """The two commands of the stage, in this process, on an untrained recogniser."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,6 @@ PARAMS: dict[str, Any] = {
         "seed": 0,
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def write_people(folder: Path, num_images: int, each: int, extra: pd.DataFrame | None) -> None:

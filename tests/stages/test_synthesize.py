@@ -1,7 +1,6 @@
 """The two commands of the stage, in this process, on untrained models."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +52,8 @@ PARAMS: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
+def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def write_people(folder: Path, people: int) -> None:

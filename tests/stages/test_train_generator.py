@@ -1,7 +1,6 @@
 """The stage train_generator, in this process."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with params.yaml and a face set `real`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     Path("params.yaml").write_text(SECTION)
     Path("real").mkdir()
     images = torch.randint(
