@@ -102,5 +102,5 @@ def network_calls(settings: Settings) -> int:
     """Returns how often the denoiser sees an image while it is drawn into the pool."""
     sampler = settings.synthesize.sampler
     steps = 2 * sampler.num_steps - 1 if sampler.kind == "heun" else sampler.num_steps
-    both = 2 if settings.synthesize.mixing == "score" else 1
-    return steps * both * (1 if sampler.guidance == 1.0 else 2)
+    calls = {"score": 2, "pixel": 0}.get(settings.synthesize.mixing, 1)
+    return steps * calls * (1 if sampler.guidance == 1.0 else 2)

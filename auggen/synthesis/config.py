@@ -8,7 +8,7 @@ from pydantic import Field
 from auggen.core.params import Section
 from auggen.diffusion.samplers import SamplerConfig
 
-Mixing = Literal["condition", "score", "none"]
+Mixing = Literal["condition", "score", "pixel", "none"]
 PairRule = Literal["random", "distant", "close"]
 Weight = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -37,7 +37,8 @@ class SynthesizeConfig(Section):
     """What the pool of mixed identities holds."""
 
     mixing: Mixing
-    """condition: AugGen; score: ScoreMix; none: real identities sampled anew (D_repro)."""
+    """condition: AugGen; score: ScoreMix; none: real identities sampled anew (D_repro); pixel: the
+    mean of two photographs, without the generator (the classical control)."""
     pair_rule: PairRule
     """How source pairs are drawn; distant and close by cosine of M_orig's class centres."""
     num_classes: Count

@@ -136,7 +136,8 @@ def _batch_path(folder: Path, number: int) -> Path:
 
 @contextmanager
 def drawn_images(
-    generator: Generator,
+    draw: Callable[[Recipe], Tensor],
+    batch_size: int,
     recipe: Recipe,
     accelerator: Accelerator,
     stage: str,
@@ -153,13 +154,13 @@ def drawn_images(
     with resume_folder(stage, key, *inputs, is_main=main) as folder:
         accelerator.wait_for_everyone()
         draw_share(
-            lambda part: draw_batch(generator, part),
+            draw,
             recipe,
-            generator.batch_size,
+            batch_size,
             folder,
             rank=accelerator.process_index,
             num_processes=accelerator.num_processes,
         )
         accelerator.wait_for_everyone()
-        yield read_drawn(folder, len(recipe) if main else 0, generator.batch_size)
+        yield read_drawn(folder, len(recipe) if main else 0, batch_size)
         accelerator.wait_for_everyone()

@@ -21,8 +21,8 @@ from auggen.synthesis.config import SynthesizeConfig
 from auggen.synthesis.generation import Recipe
 from auggen.synthesis.pairs import sample_identity_pairs
 
-SCORE_WEIGHT = 0.5
-"""lambda of ScoreMix (arXiv 2506.10226)."""
+EQUAL_WEIGHT = 0.5
+"""lambda of ScoreMix (arXiv 2506.10226) and of pixel mixing."""
 _PICTURE_CLASSES, _PICTURE_IMAGES = 10, 8
 
 
@@ -61,11 +61,11 @@ def plan_pool(
 ) -> Recipe:
     """Lists the pool's images, class by class; image k's noise comes from (seed, k) alone.
 
-    `alpha` and `beta` act in mixing `condition`; `score` takes lambda = 0.5 of each source, and
+    `alpha` and `beta` act in mixing `condition`; `score` and `pixel` take 0.5 of each source, and
     `none` the one-hot condition itself.
     """
-    if config.mixing == "score":
-        alpha, beta = SCORE_WEIGHT, 1 - SCORE_WEIGHT
+    if config.mixing in ("score", "pixel"):
+        alpha, beta = EQUAL_WEIGHT, 1 - EQUAL_WEIGHT
     elif config.mixing == "none":
         alpha, beta = 1.0, 0.0
     rows = sources.repeat_interleave(config.images_per_class, 0)

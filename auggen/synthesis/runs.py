@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ from auggen.measures.embeddings import Images, embed_images, normalise
 from auggen.measures.identity import class_centres
 from auggen.recognition.checkpoint import load_recogniser
 from auggen.synthesis.config import Mixing, SearchConfig, SynthesizeConfig
-from auggen.synthesis.generation import Generator, drawn_images
+from auggen.synthesis.generation import Generator, Recipe, draw_batch, drawn_images
+from auggen.synthesis.pixels import mix_photographs
 from auggen.synthesis.pool import choose_sources, plan_pool, write_pool
 from auggen.synthesis.search import meet_people, plan_search, search_mixing_weights, search_pairs
 from auggen.synthesis.search_files import read_weights, write_search
@@ -74,6 +76,15 @@ class Models:
         shape = (network.channels, network.image_size, network.image_size)
         return Generator(network, network.num_classes, shape, mixing, batch_size, sampler, device)
 
+    def drawer(
+        self, config: SynthesizeConfig, accelerator: Accelerator
+    ) -> Callable[[Recipe], Tensor]:
+        """Returns what draws the images of at most `batch_size` rows of a recipe."""
+        if config.mixing == "pixel":
+            return partial(mix_photographs, read_face_set(self.real_dir))
+        how = (config.mixing, config.batch_size, config.sampler, accelerator)
+        return partial(draw_batch, self.generator(*how))
+
 
 def run_search(
     models: Models,
@@ -95,7 +106,8 @@ def run_search(
     generator = models.generator("condition", batch_size, sampler, accelerator)
     key = (config, batch_size, sampler)
     inputs = (models.real_dir, models.generator_dir)
-    with drawn_images(generator, recipe, accelerator, "search", key, *inputs) as drawn:
+    draw = partial(draw_batch, generator)
+    with drawn_images(draw, batch_size, recipe, accelerator, "search", key, *inputs) as drawn:
         if not accelerator.is_main_process:
             return ""
         real, held_out = read_face_set(models.real_dir), read_face_set(validation_dir)
@@ -133,9 +145,10 @@ def run_synthesis(models: Models, search_dir: Path, out: Path, config: Synthesiz
     if accelerator.num_processes > 1:
         broadcast_object_list(sources)  # unlike devices may round similarities apart
     recipe = plan_pool(config, sources[0], weights.alpha, weights.beta)
-    generator = models.generator(config.mixing, config.batch_size, config.sampler, accelerator)
+    draw = models.drawer(config, accelerator)
     inputs = (models.real_dir, models.generator_dir, models.recogniser_dir, search_dir)
-    with drawn_images(generator, recipe, accelerator, "synthesize", config, *inputs) as drawn:
+    key = ("synthesize", config)
+    with drawn_images(draw, config.batch_size, recipe, accelerator, *key, *inputs) as drawn:
         if not accelerator.is_main_process:
             return ""
         digest = digest_files(models.generator_dir)

@@ -10,7 +10,6 @@ from torch import Tensor
 from auggen.core.seeds import derive_seed
 from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.decode import to_uint8
-from auggen.synthesis import generation
 from auggen.synthesis.generation import (
     Generator,
     Recipe,
@@ -142,7 +141,7 @@ def test_drawn_images_cleans_up_when_done(
 ) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     accelerator = Accelerator(cpu=True)
-    with drawn_images(generator, recipe(6), accelerator, "test", "key") as images:
+    with drawn_images(drawer(generator), 4, recipe(6), accelerator, "test", "key") as images:
         assert list((tmp_path / ".checkpoints").glob("test-*/batch-*"))
         assert len(list(images)) == 6
     assert not list((tmp_path / ".checkpoints").iterdir())
@@ -155,11 +154,14 @@ def test_drawn_images_keeps_finished_batches_of_a_failed_run(
     accelerator = Accelerator(cpu=True)
     with (
         pytest.raises(OSError, match="full"),
-        drawn_images(generator, recipe(6), accelerator, "test", "key"),
+        drawn_images(drawer(generator), 4, recipe(6), accelerator, "test", "key"),
     ):
         raise OSError("full")
-    monkeypatch.setattr(generation, "draw_batch", lambda *_: pytest.fail("drawn again"))
-    with drawn_images(generator, recipe(6), accelerator, "test", "key") as images:
+
+    def again(part: Recipe) -> Tensor:
+        pytest.fail("drawn again")
+
+    with drawn_images(again, 4, recipe(6), accelerator, "test", "key") as images:
         assert len(list(images)) == 6
 
 
