@@ -75,7 +75,8 @@ def test_two_that_want_the_state_of_a_killed_one(project: Project) -> None:
     for number, name in enumerate(NAMES):
         change = ("-S", "mix_ratio=1.0", "-S", f"compare.seed={number + 1}")
         project.run("dvc", "exp", "run", "--queue", "--name", name, *change)
-    project.run("dvc", "queue", "start", "-j", "2")
+    # to a file: the workers keep the stream open, and reading it to its end would wait for them
+    assert Run(project, "dvc", "queue", "start", "-j", "2").wait()
 
     def owner() -> str:
         try:
