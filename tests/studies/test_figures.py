@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auggen.measures.verification import rank_k, tar_at_far
-from auggen.protocols.bootstrap import FARS, draw_seeds
+from auggen.protocols.bootstrap import FARS, draw_seeds, verification_figures
 from auggen.protocols.config import Benchmark
 from auggen.protocols.trials import Trials
 from studies.figures import (
@@ -16,6 +16,7 @@ from studies.figures import (
     measure_model,
     person_weights,
     reported_keys,
+    weighed_tars,
 )
 from tests.protocols.conftest import BENCHMARKS, Faces
 
@@ -99,6 +100,32 @@ def test_gains_agree_with_a_loop_over_replicates() -> None:
         assert gain.spread == pytest.approx(abs(per_split[0] - per_split[1]) / np.sqrt(2))
     for gain in gains["real"].values():
         assert (gain.gain, gain.low, gain.high, gain.spread) == (0, 0, 0, 0)
+
+
+def test_counting_by_threshold_changes_nothing() -> None:
+    faces = Faces(9, 5, seed=2)
+    table = faces.trials(faces.train()).verification
+    assert table is not None
+    table["score"] = table["score"].round(2)  # ties
+    weights = np.stack([*person_weights([str(i) for i in range(9)], 150).values()], axis=1)
+    exact = verification_figures(table, weights)
+    for name, values in weighed_tars(table.sample(frac=1, random_state=0), weights).items():
+        np.testing.assert_allclose(values, exact[name], atol=1e-12)
+
+
+def test_fewer_thresholds_change_little_and_never_for_the_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faces = Faces(9, 20, seed=3)
+    table = faces.trials(faces.train()).verification
+    assert table is not None
+    weights = np.stack([*person_weights([str(i) for i in range(9)], 50).values()], axis=1)
+    exact = weighed_tars(table, weights)
+    monkeypatch.setattr("studies.figures.MAX_THRESHOLDS", 1000)
+    for name, values in weighed_tars(table, weights).items():
+        assert (values <= exact[name] + 1e-12).all()
+        assert values == pytest.approx(exact[name], abs=0.02)
+        assert np.abs(values - exact[name]).mean() < 0.003
 
 
 def test_weights_of_a_split_are_dirichlet_and_a_person_keeps_its_own() -> None:
