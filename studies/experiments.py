@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,15 @@ def _study_experiments() -> Iterator[Done]:
             continue
         if _code(commit) != code:
             continue
-        params, lock = (
-            loads_yaml(git("show", f"{commit}:{file}")) for file in ("params.yaml", "dvc.lock")
-        )
-        yield Done(commit, params[SEEDS_KEY], lock["stages"])
+        yield _read_done(commit)
+
+
+@cache
+def _read_done(commit: str) -> Done:
+    params, lock = (
+        loads_yaml(git("show", f"{commit}:{file}")) for file in ("params.yaml", "dvc.lock")
+    )
+    return Done(commit, params[SEEDS_KEY], lock["stages"])
 
 
 def _code(commit: str) -> list[str]:
