@@ -141,9 +141,9 @@ def log_entry(outcome: Outcome, command: str) -> str:
     notes = f" Not run to the end: {', '.join(missing)}." if missing else ""
     return (
         f"## {date.today().isoformat()}: study `{plan.name}` ({_identities(plan)} people, "
-        f"{len(study.splits)} splits x {len(study.seeds)} seed(s), data {plan.data})\n"
+        f"{len(study.splits)} splits x {len(study.seeds)} seed(s), {plan.data})\n"
         f"{study.about} `{command}`; percent, gain over `{study.reference}` [95 % interval over "
-        "people, splits' seeds] ± standard deviation over splits; CPU minutes are those that the "
+        "people and seeds] ± standard deviation over splits; CPU minutes are those that the "
         f"arm's experiments took beyond what DVC's cache held.{notes}\n"
         f"{markdown_table(outcome)}\n"
     )

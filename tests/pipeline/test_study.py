@@ -45,7 +45,9 @@ def test_a_study_shares_work_resumes_and_aggregates(project: Project) -> None:
     before = {name: path.read_bytes() for name, path in made.items()}
     table = pd.read_csv(made["csv"])
     assert list(table) == ["arm", "split", "seed", "benchmark", "metric", "value"]
-    published = project.run("git", "show", "study-tiny-quarter-1:metrics/operating_points.csv")
+    refs = project.run("git", "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+    commit = next(ref.split()[0] for ref in refs if ref.endswith("/study-tiny-quarter-1"))
+    published = project.run("git", "show", f"{commit}:metrics/operating_points.csv")
     rows = [line.split(",") for line in published.splitlines()]
     values = {(row[0], row[1]): float(row[5]) for row in rows if row[3:5] == ["mixed", "0"]}
     own = table[(table["arm"] == "quarter") & (table["split"] == 1)]
