@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("auggen", "beartype.beartype")
+install_import_hook(["auggen", "studies"], "beartype.beartype")
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # tiny nets on shared cores: threads must not spin
 
 import torch  # noqa: E402

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted([*ROOT.glob("auggen/**/*.py"), *ROOT.glob("stages/*.py")])
+SOURCES = sorted(
+    path for code in ("auggen", "stages", "studies") for path in ROOT.glob(f"{code}/**/*.py")
+)
 SCRIPTS = ["evaluate", "prepare", "select", "synthesize", "train_fr", "train_generator"]
 # Modules that read or write pickles, and calls that do so behind another name.
 PICKLING_MODULES = {"pickle", "_pickle", "cPickle", "dill", "joblib", "shelve", "cloudpickle"}
@@ -46,7 +48,7 @@ def pickling(code: str) -> list[str]:
 
 def test_sources_are_all_there() -> None:
     folders = {path.relative_to(ROOT).parts[-2] for path in SOURCES}
-    assert folders >= {"core", "faces", "measures", "diffusion", "recognition", "stages"}
+    assert folders >= {"core", "faces", "measures", "diffusion", "recognition", "stages", "studies"}
     assert [path.stem for path in SOURCES if path.parent.name == "stages"][1:] == SCRIPTS
 
 

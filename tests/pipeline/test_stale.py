@@ -64,7 +64,9 @@ def test_an_edit_in_one_place(place: str, shared: Project) -> None:
         path.write_text(before)
 
 
-@pytest.mark.parametrize("place", ["README.md", "tests/conftest.py", "stages/__pycache__/x.pyc"])
+@pytest.mark.parametrize(
+    "place", ["README.md", "tests/conftest.py", "studies/config.py", "stages/__pycache__/x.pyc"]
+)
 def test_an_edit_that_is_no_stage_s_business(place: str, shared: Project) -> None:
     path = shared.folder / place
     before = path.read_bytes() if path.exists() else None

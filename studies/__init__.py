@@ -1,0 +1,1 @@
+"""Studies: parameter settings compared over identity splits and seeds, as DVC experiments."""
