@@ -107,10 +107,15 @@ def score_pool(
     if not run.is_main_process:
         return pd.DataFrame()
     parts = [load_tensors(path(number))[0] for number in range(len(blocks))]
+    return _join(parts, pool.labels, source_i, source_j)
+
+
+def _join(parts: list[dict[str, Tensor]], *labels: Int64[Tensor, " n"]) -> pd.DataFrame:
+    """Returns the measures of all blocks behind the columns that say which image it is."""
+    places = {"row": np.arange(len(labels[0]))}
+    for name, values in zip(("label", "source_i", "source_j"), labels, strict=True):
+        places[name] = values.to(torch.int32).numpy()
     columns = {name: torch.cat([part[name] for part in parts]).numpy() for name in _COLUMNS}
-    labels = zip(PLACES[1:], (pool.labels, source_i, source_j), strict=False)
-    places = {"row": np.arange(len(pool.labels))}
-    places |= {name: values.to(torch.int32).numpy() for name, values in labels}
     return pd.DataFrame(places | columns)
 
 
