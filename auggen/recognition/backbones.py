@@ -20,17 +20,17 @@ UNITS = {
 class IRUnit(nn.Module):
     """BN - conv - BN - PReLU - conv(stride) - BN, plus the shortcut.
 
-    `small` puts the stride on the first convolution and takes ReLU, at less than half the cost.
+    `early` puts the stride on the first convolution, at about half the cost.
     """
 
-    def __init__(self, num_in: int, num_out: int, stride: int, *, small: bool) -> None:
+    def __init__(self, num_in: int, num_out: int, stride: int, *, early: bool) -> None:
         super().__init__()
-        first, second = (stride, 1) if small else (1, stride)
+        first, second = (stride, 1) if early else (1, stride)
         self.body = nn.Sequential(
             nn.BatchNorm2d(num_in),
             nn.Conv2d(num_in, num_out, 3, first, 1, bias=False),
             nn.BatchNorm2d(num_out),
-            _activation(num_out, small=small),
+            nn.PReLU(num_out),
             nn.Conv2d(num_out, num_out, 3, second, 1, bias=False),
             nn.BatchNorm2d(num_out),
         )
@@ -48,10 +48,7 @@ class IRUnit(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Stem, four stages that each halve the side, then BN - dropout - linear - BN1d.
-
-    `small` halves the side in its stem, with a wide window, and not in its last stage.
-    """
+    """Stem, four stages that each halve the side, then BN - dropout - linear - BN1d."""
 
     def __init__(
         self,
@@ -64,22 +61,18 @@ class Backbone(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        small = kind == "small"
-        window, stride, padding = (6, 2, 2) if small else (3, 1, 1)
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, window, stride, padding, bias=False),
-            nn.BatchNorm2d(width),
-            _activation(width, small=small),
+            nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
         )
         units: list[nn.Module] = []
-        num_in, side = width, image_size // stride
+        num_in, side = width, image_size
         for stage, depth in enumerate(UNITS[kind]):
             num_out = width << stage
-            first = 1 if small and stage == len(UNITS[kind]) - 1 else 2
             for index in range(depth):
-                units.append(IRUnit(num_in, num_out, 1 if index else first, small=small))
+                stride = 2 if index == 0 else 1
+                units.append(IRUnit(num_in, num_out, stride, early=kind == "small"))
                 num_in = num_out
-            side = -(-side // first)
+            side = (side + 1) // 2
         self.units = nn.Sequential(*units)
         self.tail = nn.Sequential(
             nn.BatchNorm2d(num_in),
@@ -96,10 +89,6 @@ class Backbone(nn.Module):
         """Maps images in [-1, 1] to raw (not normalised) embeddings."""
         out: Tensor = self.tail(self.units(self.stem(x)))
         return out
-
-
-def _activation(num: int, *, small: bool) -> nn.Module:
-    return nn.ReLU(inplace=True) if small else nn.PReLU(num)
 
 
 def count_parameters(module: nn.Module) -> int:
