@@ -13,7 +13,7 @@ from torch import Tensor
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory
 from auggen.core.progress import progress
-from auggen.faces.decode import decode_image
+from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
@@ -112,14 +112,20 @@ def prepare(
 
 def _decode_photos(
     photos: Sequence[Photo], source: Path, config: PrepareConfig, digests: bytearray
-) -> Iterator[UInt8[Tensor, "c s s"]]:
-    """Yields prepared images and appends a digest of the pixels of each to `digests`."""
+) -> Iterator[UInt8[Tensor, "c s s"] | bytes]:
+    """Yields prepared images and appends a digest of the pixels of each to `digests`.
+
+    An image that has the asked size and channels already is yielded as its own bytes.
+    """
+    wanted = (config.channels, config.image_size, config.image_size)
     for photo in progress(photos, "prepare"):
+        content = _read(photo, source)
         name = str(source / photo.name)
-        image = decode_image(_read(photo, source), channels=config.channels, name=name)
+        image = decode_image(content, channels=config.channels, name=name)
+        kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
         image = crop_and_resize(image, config.image_size)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
-        yield image
+        yield content if kept else image
 
 
 def _find_repeats(photos: Sequence[Photo], digests: bytearray, source: Path) -> set[int]:
