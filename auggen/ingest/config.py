@@ -13,7 +13,7 @@ class PrepareConfig(Section):
     """How photographs become training, validation and test people."""
 
     source: str
-    """Image folder `root/<identity>/<image>` or an uncompressed tar of one (for dvc.yaml)."""
+    """Image folder, tar or RecordIO folder, see `ingest/source.py` (path, for dvc.yaml)."""
     image_size: Annotated[int, Field(ge=8)]
     """Height and width of the prepared images, pixels."""
     channels: Literal[1, 3]
