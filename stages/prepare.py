@@ -33,7 +33,7 @@ def unpack(
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Image folder, a tar of one, or RecordIO.")],
+    source: Annotated[Path, typer.Argument(help="Image folder, tar of one, RecordIO, Parquet.")],
     train: Annotated[Path, typer.Argument(help="Output: face set of the training people.")],
     validation: Annotated[Path, typer.Argument(help="Output: face set and benchmarks.")],
     test: Annotated[Path, typer.Argument(help="Output: face set and benchmarks.")],

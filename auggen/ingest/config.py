@@ -13,7 +13,7 @@ class PrepareConfig(Section):
     """How photographs become training, validation and test people."""
 
     source: str
-    """Image folder, tar or RecordIO folder, see `ingest/source.py` (path, for dvc.yaml)."""
+    """Image folder, tar, RecordIO or Parquet (path, for dvc.yaml); see `ingest/source.py`."""
     image_size: Annotated[int, Field(ge=8)]
     """Height and width of the prepared images, pixels."""
     channels: Literal[1, 3]
