@@ -21,6 +21,7 @@ from auggen.ingest.photos import MAX_BYTES, MAX_IMAGES, Photos, natural_key, sor
 MAX_GROUP = 1 << 31
 """Largest row group that is read, bytes before compression."""
 _BATCH = 64
+_DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 @contextmanager
