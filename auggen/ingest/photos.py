@@ -48,7 +48,8 @@ class Photos:
         self.identities = list(identities)
         self.labels = labels
         self.read_beside = beside
-        self._file, self._fetch = file, fetch
+        self.fetch = fetch
+        self._file = file
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +57,7 @@ class Photos:
     def __getitem__(self, row: int) -> Photo:
         """Returns the image of row in [0, n)."""
         identity = self.identities[self.labels[row]]
-        return Photo(identity, f"{identity}/{self._file(row)}", lambda: self._fetch(row))
+        return Photo(identity, f"{identity}/{self._file(row)}", lambda: self.fetch(row))
 
     def __iter__(self) -> Iterator[Photo]:
         return map(self.__getitem__, range(len(self)))

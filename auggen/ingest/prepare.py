@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from auggen.core.errors import UserError
@@ -16,8 +16,10 @@ from auggen.core.files import atomic_directory
 from auggen.core.progress import progress
 from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
+from auggen.ingest.align import align_face
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
+from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
 from auggen.ingest.photos import Photo, Photos
 from auggen.ingest.resize import crop_and_resize
 from auggen.ingest.source import open_photos
@@ -36,6 +38,8 @@ class Plan:
     """Which identities go where."""
     source_digest: str
     """SHA-256 over names and bytes of all photographs."""
+    landmarks: Float32[np.ndarray, "n 5 2"] | None
+    """Of each row, in pixels; None: faces are not aligned."""
     num_repeats: int
     """Photographs left out because the same identity has the same bytes already."""
 
@@ -47,6 +51,9 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
         UserError: the same bytes under two identities, an identity with too few images, a single
             identity, a split that is impossible, too few pairs for a benchmark.
     """
+    landmarks = None
+    if config.landmarks != NO_LANDMARKS:
+        landmarks = read_landmarks(photos, source, config.landmarks)
     digests = bytearray()
     source_digest = hashlib.sha256()
     for photo in progress(photos, "check"):
@@ -69,7 +76,7 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
-    return Plan(people, split, source_digest.hexdigest(), len(repeats))
+    return Plan(people, split, source_digest.hexdigest(), landmarks, len(repeats))
 
 
 def prepare(
@@ -100,7 +107,7 @@ def prepare(
             paths = [photos[row].name for row in rows.tolist()]
             manifest = write_face_set(
                 folder,
-                _decode_photos(photos, rows, source, config, digests),
+                _decode_photos(photos, rows, source, config, planned.landmarks, digests),
                 [label for label, name in enumerate(names) for _ in planned.people[name]],
                 paths,
                 identities=names,
@@ -115,20 +122,29 @@ def prepare(
 
 
 def _decode_photos(
-    photos: Photos, rows: Rows, source: Path, config: PrepareConfig, digests: bytearray
+    photos: Photos,
+    rows: Rows,
+    source: Path,
+    config: PrepareConfig,
+    landmarks: Float32[np.ndarray, "n 5 2"] | None,
+    digests: bytearray,
 ) -> Iterator[UInt8[Tensor, "c s s"] | bytes]:
     """Yields prepared images and appends a digest of the pixels of each to `digests`.
 
-    An image that has the asked size and channels already is yielded as its own bytes.
+    An image that has the asked size and channels already is yielded as its own bytes, unless it is
+    aligned.
     """
     wanted = (config.channels, config.image_size, config.image_size)
     for row in progress(rows.tolist(), "prepare"):
-        photo = photos[row]
-        content = _read(photo, source)
-        name = str(source / photo.name)
+        content = _read(photos[row], source)
+        name = str(source / photos[row].name)
         image = decode_image(content, channels=config.channels, name=name)
-        kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
-        image = crop_and_resize(image, config.image_size)
+        kept = False
+        if landmarks is not None:
+            image = align_face(image, landmarks[row].astype(np.float64), config.image_size)
+        else:
+            kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
+            image = crop_and_resize(image, config.image_size)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield content if kept else image
 
