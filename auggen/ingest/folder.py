@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from auggen.core.errors import UserError
-from auggen.ingest.photos import MAX_BYTES, MAX_IMAGES, Photos, natural_key
+from auggen.ingest.photos import MAX_BYTES, MAX_IMAGES, Photos, natural_key, sort_labels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
 _EMPTY = bytes(tarfile.BLOCKSIZE)
@@ -55,14 +55,9 @@ class _Listing:
         """
         if not self._files:
             raise UserError(f"{self._source}: no images; expected <identity>/<image> inside")
-        found = np.frombuffer(self._labels, np.int32)
-        people = list(self._people)
-        order = sorted(range(len(people)), key=lambda label: natural_key(people[label] + "/"))
-        rank = np.empty(len(people), np.int32)
-        rank[order] = np.arange(len(people), dtype=np.int32)
-        rows = np.argsort(rank[found], kind="stable")
-        labels = rank[found][rows]
-        identities, files = [people[label] for label in order], self._files
+        people, files = list(self._people), self._files
+        found = np.array(self._labels, np.int64)
+        identities, rows, labels = sort_labels(found, lambda label: people[label])
         edges = np.searchsorted(labels, np.arange(len(people) + 1))
         for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             group = sorted(rows[start:end].tolist(), key=lambda row: natural_key(files[row]))
@@ -75,7 +70,9 @@ class _Listing:
             identities,
             labels,
             file=lambda row: files[rows[row]],
-            fetch=lambda row: fetch(f"{identities[labels[row]]}/{files[rows[row]]}", rows[row]),
+            fetch=lambda row: fetch(
+                f"{identities[labels[row]]}/{files[rows[row]]}", int(rows[row])
+            ),
             beside=beside,
         )
 

@@ -38,7 +38,7 @@ def open_parquet(source: Path) -> Iterator[Photos]:
     inside = source if source.is_dir() else source.parent
     files = [source]
     if source.is_dir():
-        files = sorted(source.glob("*.parquet"), key=lambda path: natural_key(path.name))
+        files = sorted(source.glob("[!.]*.parquet"), key=lambda path: natural_key(path.name))
     labels, called = _read_labels(files)
     identities, rows, labels32 = sort_labels(labels, lambda label: called[label])
     with tempfile.TemporaryFile() as store:

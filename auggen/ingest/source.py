@@ -39,7 +39,7 @@ def open_photos(source: Path) -> Iterator[Photos]:
 
 def _is_parquet(source: Path) -> bool:
     if source.is_dir():
-        return next(source.glob("*.parquet"), None) is not None
+        return next(source.glob("[!.]*.parquet"), None) is not None
     if not source.is_file():
         return False
     with source.open("rb") as stream:

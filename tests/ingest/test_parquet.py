@@ -57,6 +57,7 @@ def test_several_files_in_natural_order(tmp_path: Path) -> None:
     for number, name in enumerate(["train-2.parquet", "train-10.parquet", "train-11.parquet"]):
         pq.write_table(whole.slice(2 * number, 2), tmp_path / name)
     (tmp_path / "README.md").write_text("a card")
+    (tmp_path / "._train-2.parquet").write_text("a file manager's note")
     assert listing(tmp_path) == expected(["0", "1", "2"])
 
 
