@@ -1,4 +1,4 @@
-"""The three comparisons: `python -m pytest benchmarks`. No speed is asserted, it is recorded."""
+"""The five comparisons: `python -m pytest benchmarks`. No speed is asserted, it is recorded."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -59,3 +59,35 @@ def test_recogniser_training(benchmark: BenchmarkFixture) -> None:
             entry[f"{peer}_images_per_s"] = round(turns.images_per_second(peer), 1)
     benchmark.extra_info.update(entry)
     record("recogniser_training", entry)
+
+
+@pytest.mark.benchmark(group="side by side: one round of every contender")
+def test_recordio_read(benchmark: BenchmarkFixture) -> None:
+    peer = "struct_loop"
+    with Turns("recordio_read", ["ours", "listing", peer]) as turns:
+        measure(benchmark, turns, rounds=7)
+        entry = turns.entry(
+            peer,
+            "records/s, label and bytes of each, against a plain struct loop over the index "
+            "(`ratio_listing`: labels and places of all, no bytes)",
+        )
+        listing = turns.images_per_second("listing")
+        entry["ratio_listing"] = round(listing / turns.images_per_second(peer), 2)
+    entry["data"] = "generated"
+    benchmark.extra_info.update(entry)
+    record("recordio_read", entry)
+
+
+@pytest.mark.benchmark(group="side by side: one round of every contender")
+def test_decode_align(benchmark: BenchmarkFixture) -> None:
+    peer = "usual_way"
+    with Turns("decode_align", ["ours", peer]) as turns:
+        measure(benchmark, turns, rounds=7)
+        entry = turns.entry(
+            peer,
+            "images/s on one core, JPEG 250x250 to aligned 112x112, against PIL, Umeyama's "
+            "estimate and a bilinear float64 warp (scipy) as in scikit-image",
+        )
+    entry["data"] = "generated"
+    benchmark.extra_info.update(entry)
+    record("decode_align", entry)

@@ -8,10 +8,10 @@ import typer
 from auggen.core.errors import run_stage
 from auggen.core.params import read_params
 from auggen.ingest.config import PrepareConfig
-from auggen.ingest.folder import open_photos
 from auggen.ingest.orl import CREDIT, find_orl, unpack_orl
 from auggen.ingest.prepare import plan
 from auggen.ingest.prepare import prepare as prepare_people
+from auggen.ingest.source import open_photos
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check config and inputs, then stop.")]
@@ -33,7 +33,7 @@ def unpack(
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder root/<identity>/<image>, or a tar of it.")],
+    source: Annotated[Path, typer.Argument(help="Image folder, tar of one, RecordIO, Parquet.")],
     train: Annotated[Path, typer.Argument(help="Output: face set of the training people.")],
     validation: Annotated[Path, typer.Argument(help="Output: face set and benchmarks.")],
     test: Annotated[Path, typer.Argument(help="Output: face set and benchmarks.")],

@@ -1,4 +1,4 @@
-"""Scores the pool; selects what mix_ratio asks for and writes the mixed training folder."""
+"""Scores the pool; selects what mix_ratio asks for; exports a training folder for others."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from auggen.core.params import read_params
 from auggen.faces.manifest import read_manifest
 from auggen.recognition.checkpoint import load_recogniser
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
+from auggen.selection.export import ExportFormat, check_export, run_export
 from auggen.selection.mixed_folder import run_select
 from auggen.selection.score_files import read_scores, run_score
 
@@ -57,6 +58,20 @@ def select(
         return
     line = run_select(real_dir, pool_dir, scores_dir, out, mix_ratio, config)
     print(f"select: {out}: {line}")
+
+
+@app.command()
+def export(
+    train_dir: Path = typer.Argument(help="training folder, mixed or real"),
+    out: Path = typer.Argument(help="new folder"),
+    kind: ExportFormat = typer.Option(..., "--format", help="what other trainers read"),
+    dry_run: bool = typer.Option(False, help="check inputs, stop"),
+) -> None:
+    """Write the training images, byte by byte, for other trainers; no stage, run by hand."""
+    if dry_run:
+        check_export(train_dir, out)
+        return
+    print(f"export: {out}: {run_export(train_dir, out, kind)}")
 
 
 if __name__ == "__main__":

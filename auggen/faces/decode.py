@@ -1,7 +1,9 @@
 """Image bytes to uint8 tensors and back. Dimensions: n images, c channels, h height, w width."""
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,13 @@ from auggen.core.errors import UserError
 MAX_PIXELS = 1 << 26
 _LEVEL = 1  # of zlib: a third of the time of the default 6 for files a seventh larger
 _FORMATS = ("JPEG", "PNG", "PPM")
+_STORED = ("JPEG", "PNG")
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+DECODE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError),
+    *(struct.error, zlib.error, Warning, Image.DecompressionBombError),
+)
+"""What Pillow raises on damaged files."""
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -46,7 +55,7 @@ def decode_image(
                 _check_header(image, content, name, max_pixels)
                 upright = ImageOps.exif_transpose(image)
                 pixels = np.array(upright.convert("L" if channels == 1 else "RGB"))
-    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+    except DECODE_ERRORS as error:
         raise UserError(
             f"{name}: not a readable JPEG, PNG or PGM image ({error}); repair or remove it"
         ) from error
@@ -79,13 +88,30 @@ def encode_png(image: UInt8[Tensor, "c h w"]) -> bytes:
     return stream.getvalue()
 
 
-def decode_png(content: bytes, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Decodes what `encode_png` made of an image of this shape (c, h, w); safe in threads.
+def stored_shape(content: bytes) -> tuple[int, int, int] | None:
+    """Returns the shape (c, h, w) of a JPEG or PNG that a face set can hold as it is.
+
+    None for what `decode_image` would change: another format, a palette, transparency, 16 bits, an
+    EXIF turn. Reads the header alone; the pixels may still be damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(content), formats=_STORED) as image:
+                if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
+                    return None
+                return (len(image.getbands()), image.height, image.width)
+    except DECODE_ERRORS:
+        return None
+
+
+def decode_stored(content: bytes, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Decodes a JPEG or PNG of a face set, of this shape (c, h, w); safe in threads.
 
     Raises:
         OSError, SyntaxError, ValueError: it is something else.
     """
-    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+    with Image.open(io.BytesIO(content), formats=_STORED) as image:
         found = (len(image.getbands()), image.height, image.width)
         if found != tuple(shape):
             raise ValueError(f"its shape is {found}, the manifest's {tuple(shape)}")

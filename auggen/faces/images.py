@@ -21,7 +21,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from auggen.core.errors import UserError
-from auggen.faces.decode import decode_png
+from auggen.faces.decode import DECODE_ERRORS, decode_stored
 
 T = TypeVar("T")
 _AHEAD = 2
@@ -65,9 +65,9 @@ class ShardIndex:
     path: Path
     """The shard."""
     offsets: npt.NDArray[np.int64]
-    """First byte of each PNG."""
+    """First byte of each image."""
     lengths: npt.NDArray[np.int32]
-    """Number of bytes of each PNG."""
+    """Number of bytes of each image."""
 
 
 class StoredImages(ImageRows):
@@ -101,20 +101,41 @@ class StoredImages(ImageRows):
         usable = getattr(os, "sched_getaffinity", None)  # Linux only
         return ThreadPoolExecutor(len(usable(0)) if usable else os.cpu_count())
 
-    def _read(self, row: int) -> npt.NDArray[np.uint8]:
-        number = int(np.searchsorted(self._ends, row, side="right"))
-        shard = self._shards[number]
-        row -= self._ends[number] - len(shard.offsets)
+    def encoded(self, row: int) -> bytes:
+        """Returns the JPEG or PNG of row in [0, n), as it is stored.
+
+        Raises:
+            UserError: the shard was removed or cut since it was opened.
+        """
+        shard, place = self._find(row)
         try:
             with shard.path.open("rb", buffering=0) as stream:
-                stream.seek(int(shard.offsets[row]))
-                content = stream.read(int(shard.lengths[row]))
-            return decode_png(content, self.shape[1:])
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(
-                f"{shard.path}: row {row} is corrupt ({error}); delete {shard.path.parent} and run "
-                "`dvc repro` again"
-            ) from error
+                stream.seek(int(shard.offsets[place]))
+                content = stream.read(int(shard.lengths[place]))
+        except OSError as error:
+            raise _corrupt(shard, place, error) from error
+        if len(content) != shard.lengths[place]:
+            raise _corrupt(shard, place, "cut short")
+        return content
+
+    def _find(self, row: int) -> tuple[ShardIndex, int]:
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        shard = self._shards[number]
+        return shard, row - (self._ends[number] - len(shard.offsets))
+
+    def _read(self, row: int) -> npt.NDArray[np.uint8]:
+        content = self.encoded(row)
+        try:
+            return decode_stored(content, self.shape[1:])
+        except DECODE_ERRORS as error:
+            raise _corrupt(*self._find(row), error) from error
+
+
+def _corrupt(shard: ShardIndex, place: int, reason: object) -> UserError:
+    return UserError(
+        f"{shard.path}: row {place} is corrupt ({reason}); delete {shard.path.parent} and run "
+        "`dvc repro` again"
+    )
 
 
 class JoinedImages(ImageRows):

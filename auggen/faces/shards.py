@@ -1,6 +1,6 @@
 """Face sets: a folder of Parquet shards and a manifest, which other tools open too.
 
-Columns: `image` struct {bytes: PNG, path}, `label` int32, then any provenance columns.
+Columns: `image` struct {bytes: PNG or JPEG, path}, `label` int32, then any provenance columns.
 Dimensions: n images, c channels, h height, w width.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.files import write_bytes, write_json
-from auggen.faces.decode import encode_png
+from auggen.faces.decode import encode_png, stored_shape
 from auggen.faces.images import ImageRows, ShardIndex, StoredImages
 from auggen.faces.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, Shard, read_manifest
 
@@ -54,7 +54,7 @@ class FaceSet:
 
 def write_face_set(
     folder: Path,
-    images: Iterable[UInt8[Tensor, "c h w"]],
+    images: Iterable[UInt8[Tensor, "c h w"] | bytes],
     labels: Sequence[int] | Tensor,
     paths: Sequence[str],
     *,
@@ -67,7 +67,8 @@ def write_face_set(
 
     Args:
         folder: usually an `atomic_directory`.
-        images: all of one square size; an iterator is consumed once.
+        images: all of one square size, stored as PNG, or JPEG or PNG bytes that are stored as
+            they are; an iterator is consumed once.
         labels: class of each image, in 0..len(identities)-1.
         paths: name of each image.
         identities: name of each class, no name twice.
@@ -113,19 +114,22 @@ def write_face_set(
     return manifest
 
 
-def _encode(image: UInt8[Tensor, "c h w"], shape: list[int]) -> bytes:
-    """PNG of an image of the given shape; the first image fills in an empty shape."""
+def _encode(image: UInt8[Tensor, "c h w"] | bytes, shape: list[int]) -> bytes:
+    """Bytes of an image of the given shape; the first image fills in an empty shape."""
+    found = list((stored_shape(image) or ()) if isinstance(image, bytes) else image.shape)
     if not shape:
-        shape.extend(image.shape)
-    if list(image.shape) != shape or shape[1] != shape[2]:
-        raise ValueError(f"image of shape {list(image.shape)} in a set of {shape}")
-    return encode_png(image.cpu())
+        shape.extend(found)
+    if found != shape or len(shape) != 3 or shape[1] != shape[2]:
+        raise ValueError(f"image of shape {found} in a set of {shape}")
+    return image if isinstance(image, bytes) else encode_png(image.cpu())
 
 
 def _to_table(
     encoded: Sequence[bytes], labels: Tensor, paths: Sequence[str], extra: pd.DataFrame
 ) -> pa.Table:
-    pictures = [{"bytes": png, "path": path} for png, path in zip(encoded, paths, strict=True)]
+    pictures = [
+        {"bytes": content, "path": path} for content, path in zip(encoded, paths, strict=True)
+    ]
     table = pa.table(
         {
             "image": pa.array(pictures, _IMAGE),
@@ -139,7 +143,7 @@ def _to_table(
 
 
 def _write_shard(path: Path, table: pa.Table) -> Shard:
-    """Writes a shard; PNGs lie in it as they are, so that any one can be read by itself."""
+    """Writes a shard; images lie in it as they are, so that any one can be read by itself."""
     codecs = dict.fromkeys(["image.path", *table.column_names[1:]], "zstd")
     codecs["image.bytes"] = "none"
     stream = io.BytesIO()
@@ -195,17 +199,17 @@ def read_face_set(folder: Path) -> FaceSet:
 
 
 def _find_images(file: Path, content: bytes, pictures: pa.BinaryArray) -> ShardIndex:
-    """Locates each PNG in a shard: plain Parquet puts four bytes of length before each."""
+    """Locates each image in a shard: plain Parquet puts four bytes of length before each."""
     offsets, lengths, position = [], [], 0
     for picture in pictures:
-        png = picture.as_py()
-        if not content.startswith(png, position + _PREFIX):  # another page begins
-            position = content.find(len(png).to_bytes(_PREFIX, "little") + png, position)
+        image = picture.as_py()
+        if not content.startswith(image, position + _PREFIX):  # another page begins
+            position = content.find(len(image).to_bytes(_PREFIX, "little") + image, position)
             if position < 0:
                 raise _corrupt(file, "its images are compressed or encoded")
         offsets.append(position + _PREFIX)
-        lengths.append(len(png))
-        position += _PREFIX + len(png)
+        lengths.append(len(image))
+        position += _PREFIX + len(image)
     return ShardIndex(file, np.array(offsets, np.int64), np.array(lengths, np.int32))
 
 

@@ -13,7 +13,10 @@ class PrepareConfig(Section):
     """How photographs become training, validation and test people."""
 
     source: str
-    """Image folder `root/<identity>/<image>` or an uncompressed tar of one (for dvc.yaml)."""
+    """Image folder, tar, RecordIO or Parquet (path, for dvc.yaml); see `ingest/source.py`."""
+    landmarks: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
+    """File in the source with five landmarks an image, see `ingest/landmarks.py`: faces are aligned
+    to ArcFace's template. `none`: the central square is cut out."""
     image_size: Annotated[int, Field(ge=8)]
     """Height and width of the prepared images, pixels."""
     channels: Literal[1, 3]

@@ -1,92 +1,158 @@
 """Photographs in an image folder `root/<identity>/<image>`, or in an uncompressed tar of one."""
 
 import os
-import re
-import sys
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import BinaryIO
+
+import numpy as np
 
 from auggen.core.errors import UserError
+from auggen.ingest.photos import MAX_BYTES, MAX_IMAGES, Photos, natural_key, sort_labels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
-MAX_BYTES = 1 << 28
+_EMPTY = bytes(tarfile.BLOCKSIZE)
+_TAR_ERRORS = (tarfile.TarError, ValueError, OverflowError, LookupError, EOFError)
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """One encoded image of a source."""
+class _Listing:
+    """Image files of a source in the order in which they are found: names and nothing else."""
 
-    identity: str
-    """Name of the identity's folder."""
-    name: str
-    """`<identity>/<file>`."""
-    fetch: Callable[[str], bytes]
-    """Returns the bytes of a file of the source, by name."""
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._people: dict[str, int] = {}
+        self._files: list[str] = []
+        self._labels = array("i")
 
-    def read(self) -> bytes:
-        """Returns the encoded bytes."""
-        return self.fetch(self.name)
+    def add(self, name: str, size: int) -> bool:
+        """Takes `<identity>/<image>`; says False to what may lie around: hidden files, notes."""
+        path = PurePosixPath(name)
+        hidden = any(part.startswith(".") for part in path.parts)
+        if hidden or (len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES):
+            return False
+        if len(path.parts) != 2 or path.suffix.lower() not in SUFFIXES:
+            raise UserError(
+                f"{self._source}: {name} is no <identity>/<image> with one of "
+                f"{', '.join(SUFFIXES)}; move or remove it"
+            )
+        if size > MAX_BYTES:
+            raise UserError(
+                f"{self._source}: {name} has {size} bytes, the limit is {MAX_BYTES}; remove it"
+            )
+        if len(self._files) >= MAX_IMAGES:
+            raise UserError(f"{self._source}: more than {MAX_IMAGES} images; split the set")
+        self._files.append(path.name)
+        self._labels.append(self._people.setdefault(path.parts[0], len(self._people)))
+        return True
+
+    def sort(self, fetch: Callable[[str, int], bytes], beside: Callable[[str], bytes]) -> Photos:
+        """Returns the images in natural order; `fetch` gets a name and the place it was found at.
+
+        Sorts person by person, for a sort key takes ten times the memory of its name.
+        """
+        if not self._files:
+            raise UserError(f"{self._source}: no images; expected <identity>/<image> inside")
+        people, files = list(self._people), self._files
+        found = np.array(self._labels, np.int64)
+        identities, rows, labels = sort_labels(found, lambda label: people[label])
+        edges = np.searchsorted(labels, np.arange(len(people) + 1))
+        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            group = sorted(rows[start:end].tolist(), key=lambda row: natural_key(files[row]))
+            rows[start:end] = group
+            for one, other in pairwise(group):
+                if files[one] == files[other]:
+                    name = f"{identities[labels[start]]}/{files[one]}"
+                    raise UserError(f"{self._source}: {name} is there twice; pack it again")
+        return Photos(
+            identities,
+            labels,
+            file=lambda row: files[rows[row]],
+            fetch=lambda row: fetch(
+                f"{identities[labels[row]]}/{files[rows[row]]}", int(rows[row])
+            ),
+            beside=beside,
+        )
 
 
-class _Span(NamedTuple):
-    """Where a member's bytes lie in a tar."""
-
-    start: int
-    size: int
-
-
-@contextmanager
-def open_photos(source: Path) -> Iterator[list[Photo]]:
-    """Lists the photographs of a folder or tar, in natural order (s2 before s10).
-
-    Hidden files, and files beside the identity folders that are no images, are left out; a tar may
-    hold everything in one leading folder. Photographs can be read while the context lasts.
+def open_folder(source: Path) -> Photos:
+    """Lists the photographs of a folder.
 
     Raises:
-        UserError: missing, empty or unreadable source; a file where none belongs; a name in the
-            tar that leaves it; a link in the tar.
+        UserError: empty or unreadable; a file where none belongs.
     """
-    if source.is_dir():
-        sizes = {}
-        for place, _, files in os.walk(source, onerror=_cannot_list):
-            folder = Path(place)
-            for file in files:
-                if (path := folder / file).is_file():
-                    sizes[path.relative_to(source).as_posix()] = path.stat().st_size
-        yield _list_photos(source, sizes, lambda name: (source / name).read_bytes())
-    elif source.is_file():
-        try:
-            with tarfile.open(source, "r:") as archive:
-                members = _list_members(source, archive)
-        except tarfile.TarError as error:
-            raise UserError(
-                f"{source}: neither a folder nor an uncompressed tar ({error}); decompress it"
-            ) from error
-        with source.open("rb") as stream:
-
-            def read(name: str) -> bytes:
-                stream.seek(members[name].start)
-                content = stream.read(members[name].size)
-                if len(content) != members[name].size:
-                    raise UserError(f"{source}: {name} is cut short; fetch the tar again")
-                return content
-
-            yield _list_photos(source, {name: span.size for name, span in members.items()}, read)
-    else:
-        raise UserError(f"{source}: no such folder or tar; check `prepare.source`")
+    listing = _Listing(source)
+    for place, _, files in os.walk(source, onerror=_cannot_list):
+        folder = Path(place)
+        inside = folder.relative_to(source).as_posix()
+        for file in files:
+            if (path := folder / file).is_file():
+                listing.add(file if inside == "." else f"{inside}/{file}", path.stat().st_size)
+    return listing.sort(
+        lambda name, _: (source / name).read_bytes(), lambda name: (source / name).read_bytes()
+    )
 
 
 def _cannot_list(error: OSError) -> None:
     raise UserError(f"{error.filename}: unreadable ({error.strerror}); repair it") from error
 
 
-def _list_members(source: Path, archive: tarfile.TarFile) -> dict[str, _Span]:
-    """Regular files by their name without `./` and without a leading folder shared by all."""
-    members: dict[str, _Span] = {}
+def open_tar(source: Path, stream: BinaryIO) -> Photos:
+    """Lists the photographs of a tar, which may hold everything in one leading folder.
+
+    `stream` reads the tar and must stay open.
+
+    Raises:
+        UserError: empty, damaged or compressed; a file where none belongs; a name that leaves the
+            tar; a link.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            names, starts, sizes = _list_members(source, archive)
+            stream.seek(archive.offset)
+            whole = stream.read(len(_EMPTY)) == _EMPTY
+    except _TAR_ERRORS as error:
+        raise UserError(
+            f"{source}: neither a folder nor an uncompressed tar ({error}); decompress it"
+        ) from error
+    if not whole:
+        raise UserError(
+            f"{source}: cut short or damaged at byte {archive.offset}, after {len(names)} files; "
+            "fetch the tar again"
+        )
+    prefix = _leading_folder(names)
+    notes: dict[str, int] = {}
+    listing, rows = _Listing(source), array("q")
+    for row, name in enumerate(names):
+        plain = name.removeprefix(prefix)
+        if listing.add(plain, sizes[row]):
+            rows.append(row)
+        elif "/" not in plain:
+            notes[plain] = row
+
+    def read(name: str, row: int) -> bytes:
+        stream.seek(starts[row])
+        content = stream.read(sizes[row])
+        if len(content) != sizes[row]:
+            raise UserError(f"{source}: {name} is cut short; fetch the tar again")
+        return content
+
+    def read_note(name: str) -> bytes:
+        if name not in notes:
+            raise FileNotFoundError(name)
+        return read(name, notes[name])
+
+    return listing.sort(lambda name, place: read(name, rows[place]), read_note)
+
+
+def _list_members(
+    source: Path, archive: tarfile.TarFile
+) -> tuple[list[str], "array[int]", "array[int]"]:
+    """Names without `./`, first bytes and sizes of the regular files."""
+    names: list[str] = []
+    starts, sizes = array("q"), array("q")
     while (member := archive.next()) is not None:
         archive.members = []  # type: ignore[attr-defined]  # the stub lacks it; a kilobyte a file
         path = PurePosixPath(member.name)
@@ -96,59 +162,17 @@ def _list_members(source: Path, archive: tarfile.TarFile) -> dict[str, _Span]:
                 f"{source}: {member.name} leaves the tar or is no plain file; pack it again without"
             )
         if member.isfile():
-            if str(path) in members:
-                raise UserError(f"{source}: {path} is there twice; pack the tar again")
-            members[str(path)] = _Span(member.offset_data, member.size)
-    tops = {
-        name.split("/")[0] if name.count("/") == 2 else "" for name in members if _is_image(name)
-    }
-    leading = tops - {""}
-    if len(leading) == 1 and leading == tops:
-        prefix = f"{leading.pop()}/"
-        members = {name.removeprefix(prefix): span for name, span in members.items()}
-    return members
+            names.append(str(path))
+            starts.append(member.offset_data)
+            sizes.append(member.size)
+    return names, starts, sizes
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not _is_hidden(path)
-
-
-def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _list_photos(source: Path, files: dict[str, int], read: Callable[[str], bytes]) -> list[Photo]:
-    photos: list[Photo] = []
-    for name in _in_natural_order(files):
-        path = PurePosixPath(name)
-        if _is_hidden(path) or (len(path.parts) == 1 and not _is_image(name)):
-            continue
-        if len(path.parts) != 2 or not _is_image(name):
-            raise UserError(
-                f"{source}: {name} is no <identity>/<image> with one of {', '.join(SUFFIXES)}; "
-                "move or remove it"
-            )
-        if files[name] > MAX_BYTES:
-            raise UserError(
-                f"{source}: {name} has {files[name]} bytes, the limit is {MAX_BYTES}; remove it"
-            )
-        photos.append(Photo(sys.intern(path.parts[0]), name, read))
-    if not photos:
-        raise UserError(f"{source}: no images; expected <identity>/<image> inside")
-    return photos
-
-
-def _in_natural_order(names: Iterable[str]) -> Iterator[str]:
-    """Sorts folder by folder, for a sort key takes ten times the memory of its name."""
-    folders: dict[str, list[str]] = {}
+def _leading_folder(names: list[str]) -> str:
+    """Returns `<folder>/` if all images lie in one, else the empty text."""
+    tops = set()
     for name in names:
-        folders.setdefault(name.split("/")[0] + "/", []).append(name)
-    for folder in sorted(folders, key=natural_key):
-        yield from sorted(folders[folder], key=natural_key)
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts `s2` before `s10`: digits compare as numbers, then the name itself decides."""
-    parts = re.split(r"([0-9]+)", name)
-    return [int(part) if part.isdigit() else part for part in parts], name
+        path = PurePosixPath(name)
+        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.parts):
+            tops.add(path.parts[0] if len(path.parts) == 3 else "")
+    return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""

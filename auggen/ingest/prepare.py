@@ -1,60 +1,70 @@
-"""From a folder or tar of photographs to training, validation and test people."""
+"""From a source of photographs to training, validation and test people."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+import numpy.typing as npt
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory
 from auggen.core.progress import progress
-from auggen.faces.decode import decode_image
+from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
+from auggen.ingest.align import align_face
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
-from auggen.ingest.folder import Photo, open_photos
+from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
+from auggen.ingest.photos import Photo, Photos
 from auggen.ingest.resize import crop_and_resize
+from auggen.ingest.source import open_photos
 from auggen.ingest.split import Split, split_identities
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be prepared, known before any image is decoded."""
 
-    people: dict[str, list[Photo]]
-    """Photographs of each identity, identities in natural order."""
+    people: dict[str, Rows]
+    """Rows of the photographs of each identity, identities in natural order."""
     split: Split
     """Which identities go where."""
     source_digest: str
     """SHA-256 over names and bytes of all photographs."""
+    landmarks: Float32[np.ndarray, "n 5 2"] | None
+    """Of each row, in pixels; None: faces are not aligned."""
     num_repeats: int
     """Photographs left out because the same identity has the same bytes already."""
 
 
-def plan(photos: Sequence[Photo], source: Path, config: PrepareConfig) -> Plan:
+def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
     """Checks a source and splits its people; reads every file once, decodes none.
 
     Raises:
         UserError: the same bytes under two identities, an identity with too few images, a single
             identity, a split that is impossible, too few pairs for a benchmark.
     """
-    people: dict[str, list[Photo]] = {}
+    landmarks = None
+    if config.landmarks != NO_LANDMARKS:
+        landmarks = read_landmarks(photos, source, config.landmarks)
     digests = bytearray()
     source_digest = hashlib.sha256()
     for photo in progress(photos, "check"):
         digest = hashlib.sha256(_read(photo, source)).digest()
         source_digest.update(photo.name.encode() + b"\0" + digest)
         digests += digest
-    repeats = _find_repeats(photos, digests, source)
-    for row, photo in enumerate(photos):
-        images = people.setdefault(photo.identity, [])
-        if row not in repeats:
-            images.append(photo)
+    rows = np.arange(len(photos))
+    repeats = _find_repeats(photos, rows, digests, source)
+    rows = np.delete(rows, repeats)
+    edges = np.searchsorted(photos.labels[rows], np.arange(1, len(photos.identities)))
+    people = dict(zip(photos.identities, np.split(rows, edges), strict=True))
     for identity, images in people.items():
         if len(images) < config.min_images:
             raise UserError(
@@ -62,11 +72,11 @@ def plan(photos: Sequence[Photo], source: Path, config: PrepareConfig) -> Plan:
                 f"`prepare.min_images` is {config.min_images}; add images or remove the identity"
             )
     if len(people) < 2:
-        raise UserError(f"{source}: only one identity, {photos[0].identity!r}; add others")
+        raise UserError(f"{source}: only one identity, {photos.identities[0]!r}; add others")
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
-    return Plan(people, split, source_digest.hexdigest(), len(repeats))
+    return Plan(people, split, source_digest.hexdigest(), landmarks, len(repeats))
 
 
 def prepare(
@@ -81,8 +91,9 @@ def prepare(
             different encodings.
     """
     with ExitStack() as stack:
-        planned = plan(stack.enter_context(open_photos(source)), source, config)
-        done: list[Photo] = []
+        photos = stack.enter_context(open_photos(source))
+        planned = plan(photos, source, config)
+        done = np.empty(0, np.int64)
         digests = bytearray()
         parts: list[str] = []
         split = planned.split
@@ -92,18 +103,18 @@ def prepare(
             (test, split.test),
         ):
             folder = stack.enter_context(atomic_directory(out))
-            photos = [photo for name in names for photo in planned.people[name]]
-            paths = [photo.name for photo in photos]
+            rows = np.concatenate([planned.people[name] for name in names])
+            paths = [photos[row].name for row in rows.tolist()]
             manifest = write_face_set(
                 folder,
-                _decode_photos(photos, source, config, digests),
+                _decode_photos(photos, rows, source, config, planned.landmarks, digests),
                 [label for label, name in enumerate(names) for _ in planned.people[name]],
                 paths,
                 identities=names,
                 source_digest=planned.source_digest,
             )
-            done += photos
-            _find_repeats(done, digests, source)
+            done = np.concatenate([done, rows])
+            _find_repeats(photos, done, digests, source)
             if out is not train:
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
@@ -111,35 +122,51 @@ def prepare(
 
 
 def _decode_photos(
-    photos: Sequence[Photo], source: Path, config: PrepareConfig, digests: bytearray
-) -> Iterator[UInt8[Tensor, "c s s"]]:
-    """Yields prepared images and appends a digest of the pixels of each to `digests`."""
-    for photo in progress(photos, "prepare"):
-        name = str(source / photo.name)
-        image = decode_image(_read(photo, source), channels=config.channels, name=name)
-        image = crop_and_resize(image, config.image_size)
+    photos: Photos,
+    rows: Rows,
+    source: Path,
+    config: PrepareConfig,
+    landmarks: Float32[np.ndarray, "n 5 2"] | None,
+    digests: bytearray,
+) -> Iterator[UInt8[Tensor, "c s s"] | bytes]:
+    """Yields prepared images and appends a digest of the pixels of each to `digests`.
+
+    An image that has the asked size and channels already is yielded as its own bytes, unless it is
+    aligned.
+    """
+    wanted = (config.channels, config.image_size, config.image_size)
+    for row in progress(rows.tolist(), "prepare"):
+        content = _read(photos[row], source)
+        name = str(source / photos[row].name)
+        image = decode_image(content, channels=config.channels, name=name)
+        kept = False
+        if landmarks is not None:
+            image = align_face(image, landmarks[row].astype(np.float64), config.image_size)
+        else:
+            kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
+            image = crop_and_resize(image, config.image_size)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
-        yield image
+        yield content if kept else image
 
 
-def _find_repeats(photos: Sequence[Photo], digests: bytearray, source: Path) -> set[int]:
-    """Returns the photographs whose digest an earlier one has too; holds 32 bytes of each.
+def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) -> Rows:
+    """Returns the places in `rows` whose digest an earlier one has too; holds 32 bytes of each.
 
     Raises:
         UserError: the two show different identities.
     """
-    table = np.frombuffer(digests, np.uint64).reshape(len(photos), -1)
+    table = np.frombuffer(digests, np.uint64).reshape(len(rows), -1)
     _, firsts, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
     first = firsts[group.reshape(-1)]
-    repeats = np.flatnonzero(first != np.arange(len(photos))).tolist()
-    for row in repeats:
-        earlier, later = photos[first[row]], photos[row]
+    repeats = np.flatnonzero(first != np.arange(len(rows)))
+    for place in repeats.tolist():
+        earlier, later = photos[int(rows[first[place]])], photos[int(rows[place])]
         if earlier.identity != later.identity:
             raise UserError(
                 f"{source}: {earlier.name} and {later.name} are the same image under two "
                 "identities, which would leak across the split; remove one or merge the identities"
             )
-    return set(repeats)
+    return repeats
 
 
 def _read(photo: Photo, source: Path) -> bytes:

@@ -7,7 +7,7 @@ from auggen.core.errors import UserError
 from auggen.core.params import read_params
 from auggen.diffusion.config import GeneratorConfig
 from auggen.ingest.config import PrepareConfig
-from auggen.ingest.folder import open_photos
+from auggen.ingest.source import open_photos
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
 from auggen.recognition.config import TrainConfig
 from auggen.selection.choice import count_classes
@@ -87,7 +87,7 @@ def count_photos(source: Path) -> tuple[int, int]:
             "or make it (`dvc repro unpack` for the default faces)"
         )
     with open_photos(source) as photos:
-        return len({photo.identity for photo in photos}), len(photos)
+        return len(photos.identities), len(photos)
 
 
 def size_up(settings: Settings, people: int, images: int) -> Sizes:

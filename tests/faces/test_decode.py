@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auggen.core.errors import UserError
-from auggen.faces.decode import decode_image, encode_png, to_uint8, to_unit
+from auggen.faces.decode import (
+    decode_image,
+    decode_stored,
+    encode_png,
+    stored_shape,
+    to_uint8,
+    to_unit,
+)
 
 brief = settings(deadline=None, max_examples=30)
 
@@ -116,3 +123,57 @@ def huge_png(side: int) -> bytes:
 
     header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_can_be_stored_decodes_alike(kind: str, mode: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    content = encode(Image.fromarray(noise).convert(mode), kind)
+    shape = stored_shape(content)
+    assert shape == (len(mode), 9, 7)
+    expected = decode_image(content, channels=len(mode))
+    assert np.array_equal(decode_stored(content, shape), expected.numpy())
+    with pytest.raises(ValueError, match="its shape is"):
+        decode_stored(content, (len(mode), 9, 8))
+
+
+def test_what_cannot_be_stored() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey = Image.new("L", (4, 4))
+    for content in (
+        encode(grey, "PPM"),
+        encode(grey, "JPEG", exif=turned),
+        encode(grey, "PNG", exif=turned),
+        encode(Image.new("RGBA", (4, 4)), "PNG"),
+        encode(Image.new("P", (4, 4)), "PNG"),
+        encode(Image.new("CMYK", (4, 4)), "JPEG"),
+        encode(Image.new("I;16", (4, 4)), "PNG"),
+        b"",
+        b"words",
+    ):
+        assert stored_shape(content) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "PPM"])
+def test_damage_ends_in_our_error(kind: str) -> None:
+    """Bytes changed, cut out and put in, in a file with EXIF data."""
+    draw = np.random.default_rng(1)
+    noise = draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 3, "a face"
+    options = {} if kind == "PPM" else {"exif": exif}
+    whole = encode(Image.fromarray(noise), kind, **options)
+    refused = 0
+    for _ in range(400):
+        content = bytearray(whole)
+        for _ in range(int(draw.integers(1, 4))):
+            at = int(draw.integers(len(content)))
+            content[at : at + int(draw.integers(0, 3))] = draw.bytes(int(draw.integers(0, 3)))
+        try:
+            decode_image(bytes(content), channels=3)
+        except UserError:
+            refused += 1
+        stored_shape(bytes(content))
+    assert refused > 20

@@ -1,18 +1,22 @@
 """Face sets survive the disk, and a damaged one never passes for whole."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.faces import shards
+from auggen.faces.decode import decode_image, encode_png
 from auggen.faces.images import StoredImages
 from auggen.faces.manifest import read_manifest
 from auggen.faces.shards import open_face_set, read_face_set, write_face_set
@@ -261,3 +265,31 @@ def test_shards_of_another_writer(face_set: Path) -> None:
     (face_set / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"shard-00000\.parquet: corrupt .*compressed"):
         open_face_set(face_set)
+
+
+def jpeg(seed: int, size: int = 8) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (size, size), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def test_bytes_are_stored_as_they_are(tmp_path: Path, images: Tensor) -> None:
+    mixed = [jpeg(0), images[1], encode_png(images[2]), jpeg(3)]
+    write_face_set(tmp_path, mixed, [0] * 4, list("abcd"), identities=["x"], source_digest="d")
+    found = open_face_set(tmp_path).images
+    assert isinstance(found, StoredImages)
+    assert found.encoded(0) == mixed[0]
+    assert found.encoded(1) == encode_png(images[1])
+    assert found.encoded(2) == mixed[2]
+    assert found.encoded(3) == mixed[3]
+    assert torch.equal(found[1], images[1])
+    assert torch.equal(found[3], decode_image(jpeg(3), channels=1))
+    assert torch.equal(read_face_set(tmp_path).images, found[:])
+
+
+@pytest.mark.parametrize("content", [b"words", jpeg(0, size=9)])
+def test_bytes_of_another_kind_or_shape(tmp_path: Path, images: Tensor, content: bytes) -> None:
+    pair = [images[0], content]
+    with pytest.raises(ValueError, match="shape"):
+        write_face_set(tmp_path, pair, [0, 0], ["x", "y"], identities=["a"], source_digest="d")

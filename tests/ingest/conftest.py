@@ -37,6 +37,7 @@ def make_config() -> MakeConfig:
     def make(**changes: object) -> PrepareConfig:
         section = {
             "source": "faces",
+            "landmarks": "none",
             "image_size": 8,
             "channels": 1,
             "min_images": 4,

@@ -20,6 +20,8 @@ from auggen.ingest.config import PrepareConfig
         ({"min_images": 3}, "cannot fill two templates"),
         ({"lowres_pixels": 8}, "below image_size"),
         ({"colour": True}, "colour"),
+        ({"landmarks": "../five.txt"}, "landmarks"),
+        ({"landmarks": ""}, "landmarks"),
     ],
 )
 def test_refused(

@@ -3,15 +3,18 @@
 import gzip
 import io
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auggen.core.errors import UserError
-from auggen.ingest.folder import natural_key, open_photos
+from auggen.ingest.photos import natural_key
+from auggen.ingest.source import open_photos
 
 brief = settings(deadline=None, max_examples=30)
 MakeFolder = Callable[..., Path]
@@ -125,5 +128,47 @@ def test_missing_and_empty(tmp_path: Path) -> None:
 
 def test_huge_file(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auggen.ingest.folder.MAX_BYTES", 10)
-    with pytest.raises(UserError, match=r"p0/0\.png has \d+ bytes, the limit is 10"):
+    with pytest.raises(UserError, match=r"p0/\d\.png has \d+ bytes, the limit is 10"):
         listing(make_folder())
+
+
+def test_tar_cut_between_files(tmp_path: Path) -> None:
+    """The library ends its list without a word, there as at a damaged header."""
+    tar = pack(tmp_path / "faces.tar", {f"p{k}/0.png": b"x" for k in range(4)})
+    whole = tar.read_bytes()
+    for content in (whole[:2048], whole[:2048] + b"y" * 512 + whole[2560:]):
+        tar.write_bytes(content)
+        with pytest.raises(UserError, match="damaged at byte 2048, after 2 files"):
+            listing(tar)
+
+
+def test_mutated_tars_end_in_our_error(tmp_path: Path) -> None:
+    long = "p1/" + "x" * 150 + ".png"
+    tar = pack(tmp_path / "faces.tar", {"p0/0.png": b"zero", long: b"one", "p1/1.png": b"two"})
+    whole = tar.read_bytes()
+    draw = np.random.default_rng(0)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(500):
+        content = bytearray(whole[: draw.choice([len(whole), int(draw.integers(len(whole)))])])
+        for _ in range(int(draw.integers(1, 4))):
+            at = int(draw.integers(4096))
+            content[at : at + 1] = draw.choice([b"\0", b"7", b"\x80", b"\xff", b"x", b""])
+        tar.write_bytes(content)
+        try:
+            listing(tar)
+            outcomes["read"] += 1
+        except UserError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+
+
+def test_listing_a_large_folder_keeps_little(tmp_path: Path) -> None:
+    """Bytes of memory an image, names included: 10^6 images fit in 200 MB."""
+    tar = tmp_path / "faces.tar"
+    pack(tar, {f"person-{k // 20:06d}/{k:08d}.jpg": b"x" for k in range(4000)})
+    tracemalloc.start()
+    with open_photos(tar) as photos:
+        held = tracemalloc.get_traced_memory()[0]
+        assert len(photos) == 4000
+    tracemalloc.stop()
+    assert held / 4000 < 200

@@ -15,7 +15,8 @@ from PIL import Image
 
 from auggen.core.errors import UserError
 from auggen.faces.decode import decode_image
-from auggen.faces.shards import FaceSet, read_face_set
+from auggen.faces.images import StoredImages
+from auggen.faces.shards import FaceSet, open_face_set, read_face_set
 from auggen.ingest import prepare as module
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.prepare import prepare
@@ -112,6 +113,37 @@ def test_mixed_formats_in_colour(
     parts = run(source, make_config(channels=3), tmp_path / "out")
     assert sum(part.manifest.num_images for part in parts.values()) == 42
     assert all(part.images.shape[1:] == (3, 8, 8) for part in parts.values())
+
+
+def test_bytes_are_kept_where_nothing_changes(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Right size and channels: own bytes. Another size, mode or an EXIF turn: a new PNG."""
+    source = make_folder()
+    draw = np.random.default_rng(0)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for person in source.iterdir():
+        noise = draw.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(person / "10.jpg", "JPEG", quality=90, comment=b"kept")
+        Image.fromarray(255 - noise).save(person / "11.png", compress_level=9)
+        Image.fromarray(noise.T.copy()).convert("RGB").save(person / "12.jpg")
+        Image.fromarray(noise[::-1].copy()).save(person / "13.jpg", exif=turned)
+    parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
+    prepare(source, make_config(), **parts)
+    kept: set[str] = set()
+    for out in parts.values():
+        faces = open_face_set(out)
+        assert isinstance(faces.images, StoredImages)
+        for row, path in enumerate(faces.paths):
+            photograph = (source / path).read_bytes()
+            if faces.images.encoded(row) == photograph:
+                kept.add(path.split("/")[1])
+            else:
+                assert faces.images.encoded(row).startswith(b"\x89PNG")
+            seen = crop_and_resize(decode_image(photograph, channels=1), 8)
+            assert torch.equal(faces.images[row], seen)
+    assert kept == {"10.jpg", "11.png"}
 
 
 def test_images_are_read_one_by_one(

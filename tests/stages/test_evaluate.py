@@ -42,6 +42,7 @@ PREPARE = PrepareConfig(
     validation_identities=[],
     images_per_template=2,
     lowres_pixels=6,
+    landmarks="none",
 )
 
 

@@ -13,6 +13,7 @@ from stages.prepare import app
 SECTION = """\
 prepare:
   source: data/raw/orl
+  landmarks: none
   image_size: 16
   channels: 1
   min_images: 4

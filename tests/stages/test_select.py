@@ -104,6 +104,18 @@ def test_select(project: Path, tmp_path: Path) -> None:
     assert plan["compete_with_sources"] is True
 
 
+@pytest.mark.parametrize("kind", ["recordio", "folder", "parquet"])
+def test_export(kind: str, project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert invoke("export", project / "real", out, "--format", kind, "--dry-run") == ""
+    assert not out.exists()
+    line = invoke("export", project / "real", out, "--format", kind)
+    assert line.startswith("export: ")
+    assert line.endswith(f"24 real and 0 synthetic images of 6 identities as {kind}\n")
+    with pytest.raises(UserError, match="is there already"):
+        invoke("export", project / "real", out, "--format", kind)
+
+
 @pytest.mark.parametrize("ratio", [1, 1.0])
 def test_whole_numbers_serve_as_ratio(ratio: float, project: Path, tmp_path: Path) -> None:
     # 1 and 1.0 are one value to DVC, so they must give the same bytes
