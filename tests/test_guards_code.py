@@ -70,7 +70,10 @@ def test_pickling_is_seen(code: str) -> None:
 def test_nothing_pickles() -> None:
     assert len(SOURCES) > 20
     found = {str(path.relative_to(ROOT)): pickling(path.read_text()) for path in SOURCES}
-    assert {name: uses for name, uses in found.items() if uses} == {}
+    # Verification files are pickles; there, an Unpickler knows nothing but stand-ins.
+    assert {name: uses for name, uses in found.items() if uses} == {
+        "auggen/protocols/bin_file.py": ["pickle"]
+    }
 
 
 def test_sizes_and_names() -> None:
