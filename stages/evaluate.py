@@ -14,7 +14,8 @@ from auggen.faces.manifest import read_manifest
 from auggen.measures.embeddings import embed_images
 from auggen.protocols.compare import compare_models
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
-from auggen.protocols.evaluate import evaluate_model
+from auggen.protocols.evaluate import evaluate_model, evaluate_test_sets, fill_caches
+from auggen.protocols.external import open_test_sets
 from auggen.protocols.report import format_table, read_points, write_comparison
 from auggen.protocols.results import read_results
 from auggen.recognition.checkpoint import load_recogniser
@@ -34,15 +35,21 @@ def evaluate(
     config = read_params(params, "evaluate", EvaluateConfig)
     manifest = read_manifest(data_dir)
     model = load_recogniser(model_dir)
+    sets = open_test_sets(config, manifest)
     if dry_run:
         print(json.dumps(config.model_dump(), indent=2))
         return
-    device = start_accelerator("fp32").device
-    how = {"batch_size": config.batch_size, "flip": config.flip, "device": device}
-    embed = partial(embed_images, model.to(device), **how)
+    run = start_accelerator("fp32")
+    how = {"batch_size": config.batch_size, "flip": config.flip, "device": run.device}
+    embed = partial(embed_images, model.to(run.device), **how)
+    caches = fill_caches(sets, model_dir, embed, config, run)
+    if not run.is_main_process:
+        return
     with atomic_directory(out) as folder:
         results = evaluate_model(embed, data_dir, folder, config)
-    print(f"evaluate: {out}: {len(results)} benchmarks of {manifest.num_classes} people")
+        evaluate_test_sets(sets, caches, folder)
+    outside = f" and {len(sets)} test sets" if sets else ""
+    print(f"evaluate: {out}: {len(results)} benchmarks of {manifest.num_classes} people{outside}")
 
 
 @app.command()
@@ -56,7 +63,7 @@ def compare(
     config = read_params(params, "compare", CompareConfig)
     benchmarks = read_params(params, "evaluate", EvaluateConfig)
     seeds: list[int] = read_params(params, "seeds", Seeds)
-    results = read_results(results_dir, benchmarks.benchmarks, seeds)
+    results = read_results(results_dir, benchmarks, seeds)
     if dry_run:
         print(json.dumps(config.model_dump() | {"seeds": seeds}, indent=2))
         return

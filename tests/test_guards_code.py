@@ -119,7 +119,7 @@ def test_no_bulk_in_git() -> None:
 def test_caches_reach_neither_git_nor_dvc() -> None:
     git_rules = (ROOT / ".gitignore").read_text().splitlines()
     dvc_rules = (ROOT / ".dvcignore").read_text().splitlines()
-    both = {"__pycache__/", "*.pyc", ".checkpoints/", ".venv/", ".*.partial"}
+    both = {"__pycache__/", "*.pyc", ".checkpoints/", ".embeddings/", ".venv/", ".*.partial"}
     assert both <= set(git_rules)
     assert both <= set(dvc_rules)
     # DVC reads these with a library of its own, which takes `/data/raw/*` for data/raw itself.
