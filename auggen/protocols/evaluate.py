@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from auggen.core.errors import UserError
 from auggen.core.files import write_json
 from auggen.faces.shards import read_face_set
-from auggen.measures.embeddings import Images
+from auggen.measures.embeddings import Images, embed_images
 from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.embedding_cache import EmbeddingCache
 from auggen.protocols.external import TestSet
@@ -58,6 +60,15 @@ def evaluate_model(
     content = {"people": faces.manifest.identities, "benchmarks": figures}
     write_json(out / METRICS_NAME, content)
     return results
+
+
+def embedder(
+    model: nn.Module, config: EvaluateConfig, device: torch.device
+) -> Callable[[Images], Tensor]:
+    """Returns a function from images to raw embeddings, on a device, as params.yaml says."""
+    batch_size, flip = config.batch_size, config.flip
+    placed = model.to(device)
+    return partial(embed_images, placed, batch_size=batch_size, flip=flip, device=device)
 
 
 def fill_caches(

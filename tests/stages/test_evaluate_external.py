@@ -49,7 +49,7 @@ def test_every_model_then_gains(project: Path, params: Path, tmp_path: Path) -> 
     results, metrics = tmp_path / "results", tmp_path / "metrics"
     for key in KEYS:
         line = run_evaluate(project, key, results / key, "--params", str(params))
-        assert line.endswith("3 benchmarks of 6 people and 6 test sets\n")
+        assert line.endswith("3 benchmarks, 6 test sets\n")
         assert line.count("\n") == 1
     once = digest_files(results)
     run_evaluate(project, "real-1", results / "real-1", "--params", str(params))
