@@ -110,7 +110,7 @@ def ours_1to1(made: IjbC, index: PairIndex | None) -> list[float]:
     genuine = scores[rows]
     scores[rows] = -np.inf
     left = len(scores) - len(rows)
-    points = tars_at_low_fars(genuine, scores, FARS, "nearest", num_impostors=left)
+    points = tars_at_low_fars(genuine, scores, FARS, "at_most", num_impostors=left)
     return [float(point.tar) for point in points]
 
 
@@ -120,8 +120,8 @@ def peer_1to1(made: IjbC) -> list[float]:
     for start in range(0, len(scores), 100_000):
         part = slice(start, start + 100_000)
         scores[part] = np.sum(unit[made.first[part]] * unit[made.second[part]], -1)
-    fpr, tpr = (np.flipud(values) for values in roc_curve(made.is_same, scores))
-    return [float(tpr[np.argmin(np.abs(fpr - far))]) for far in FARS]
+    fpr, tpr = roc_curve(made.is_same, scores)
+    return [float(tpr[fpr <= far].max()) for far in FARS]
 
 
 def search(made: IjbC) -> list[float]:

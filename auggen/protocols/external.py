@@ -55,6 +55,8 @@ class TestSet:
     """SHA-256 of its lists and of names and sizes of its images."""
     run: Run
     """From raw embeddings [m d] to the outcome."""
+    people: frozenset[str] = frozenset()
+    """Names of its people: the folders of its images, where the layout has one for each."""
 
     __test__ = False  # it is not for pytest
 
@@ -168,7 +170,9 @@ def _of_files(
     if points is not None:
         digest.update(np.ascontiguousarray(points).tobytes())
     images = _at_model_size(paths, [str(path) for path in paths], manifest, points)
-    return TestSet(row, images, digest.hexdigest(), run)
+    named = isinstance(row, GroupsRow) or row.protocol in ("lfw_pairs", "pair_list")
+    people = frozenset(path.parent.name for path in paths) if named else frozenset()
+    return TestSet(row, images, digest.hexdigest(), run, people)
 
 
 def _at_model_size(

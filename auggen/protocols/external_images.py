@@ -32,7 +32,9 @@ class ExternalImages(ImageRows):
         image_size: int,
         points: Float[np.ndarray, "n 5 2"] | None = None,
     ) -> None:
-        self._sources, self._names, self._points = sources, names, points
+        self._sources, self._points = sources, points
+        self.names = list(names)
+        """What errors and lists call each image."""
         self.shape = (len(sources), channels, image_size, image_size)
 
     @property
@@ -55,7 +57,7 @@ class ExternalImages(ImageRows):
     def _read(self, row: int) -> Tensor:
         _, channels, size, _ = self.shape
         image = decode_image(
-            self._sources[row], channels=channels, name=self._names[row], max_pixels=MAX_PIXELS
+            self._sources[row], channels=channels, name=self.names[row], max_pixels=MAX_PIXELS
         )
         if self._points is None:
             return fit_square(image, size)
