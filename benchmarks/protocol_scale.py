@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auggen.measures.identification import mate_ranks, open_set, search_gallery
+from auggen.measures.identification import mate_ranks, open_set, search_galleries
 from auggen.measures.roc import tars_at_low_fars
 from auggen.measures.templates import PairIndex, media_weights, pool_weighted
 from auggen.measures.verification import ten_fold_accuracy
@@ -128,11 +128,12 @@ def search(made: IjbC) -> list[float]:
     """Closed-set ranks over both galleries, and the open-set search in each."""
     unit = pool(made)
     probes, people = unit[GALLERY:], made.people[GALLERY:]
-    ranks = mate_ranks(probes, unit[:GALLERY], people, made.people[:GALLERY])
+    parts = [slice(0, GALLERY // 2), slice(GALLERY // 2, GALLERY)]
+    galleries, known = [unit[part] for part in parts], [made.people[part] for part in parts]
+    ranks, found = search_galleries(probes, galleries, people, known)
     figures = [float((ranks < k).mean()) for k in (1, 5, 10)]
-    for part in (slice(0, GALLERY // 2), slice(GALLERY // 2, GALLERY)):
-        found, _ = search_gallery(probes, unit[part], people, made.people[part])
-        figures += open_set(found, FPIRS).false_negatives.tolist()
+    for scores in found:
+        figures += open_set(scores, FPIRS).false_negatives.tolist()
     return figures
 
 

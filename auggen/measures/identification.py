@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 _BLOCK = 1 << 24
+_SMALL_BLOCK = 1 << 21
 
 
 def mate_ranks(
@@ -72,25 +74,51 @@ class GalleryScores:
     """Whether the mate beats everybody else."""
 
 
-def search_gallery(
+def search_galleries(
     probes: Float[Tensor, "p d"],
-    gallery: Float[Tensor, "q d"],
+    galleries: Sequence[Tensor],
     probe_people: Int[np.ndarray, "p"],
-    gallery_people: Int[np.ndarray, "q"],
-) -> tuple[GalleryScores, Float[Tensor, "p q"]]:
-    """Scores probes against a gallery with one entry a person; also returns all scores."""
-    scores = probes @ gallery.T
-    order = np.argsort(gallery_people, kind="stable")
-    place = np.searchsorted(gallery_people[order], probe_people).clip(max=len(order) - 1)
-    column = order[place]
-    has_mate = gallery_people[column] == probe_people
-    mate = scores[torch.arange(len(scores)), torch.from_numpy(column)].numpy()
-    mate[~has_mate] = -np.inf
-    two, where = scores.topk(min(2, scores.shape[1]), dim=1)
-    best = two[:, 0].numpy()
-    alone = np.ones(len(best), dtype=bool) if two.shape[1] < 2 else (two[:, 0] > two[:, 1]).numpy()
-    is_hit = has_mate & (where[:, 0].numpy() == column) & alone
-    return GalleryScores(best, mate, is_hit), scores
+    gallery_people: Sequence[npt.NDArray[np.int64]],
+) -> tuple[Int[np.ndarray, "p"], list[GalleryScores]]:
+    """Searches galleries that share no person, each with one entry a person, in one pass.
+
+    Args:
+        probes: L2-normalised.
+        galleries: their entries [q d].
+        probe_people: person of each probe.
+        gallery_people: person of each entry.
+
+    Returns:
+        The rank of each probe's mate in all galleries together, as `mate_ranks` has it, and what
+        each gallery says.
+    """
+    entries, known = torch.cat(list(galleries)), np.concatenate(list(gallery_people))
+    order = np.argsort(known, kind="stable")
+    column = order[np.searchsorted(known[order], probe_people).clip(max=len(order) - 1)]
+    has_mate = known[column] == probe_people
+    ends = np.cumsum([len(gallery) for gallery in galleries])
+    parts = [slice(int(end) - len(g), int(end)) for end, g in zip(ends, galleries, strict=True)]
+    best = torch.empty(len(parts), len(probes))
+    above = torch.empty(len(parts), len(probes), dtype=torch.int64)
+    mates = torch.empty(len(probes))
+    columns = torch.from_numpy(column)
+    rows_per_block = max(1, _SMALL_BLOCK // len(entries))
+    for start in range(0, len(probes), rows_per_block):
+        rows = slice(start, start + rows_per_block)
+        scores = probes[rows] @ entries.T
+        mates[rows] = scores.gather(1, columns[rows, None])[:, 0]
+        for number, part in enumerate(parts):
+            own = scores[:, part]
+            best[number, rows] = own.amax(dim=1)
+            above[number, rows] = (own >= mates[rows, None]).sum(dim=1)
+    ranks = np.where(has_mate, above.sum(dim=0).numpy() - 1, len(entries))
+    found = []
+    for number, part in enumerate(parts):
+        here = has_mate & (column >= part.start) & (column < part.stop)
+        mate = np.where(here, mates.numpy(), np.float32(-np.inf))
+        is_hit = here & (above[number].numpy() == 1)
+        found.append(GalleryScores(best[number].numpy(), mate, is_hit))
+    return ranks, found
 
 
 def open_set(found: GalleryScores, rates: Sequence[float]) -> OpenSet:

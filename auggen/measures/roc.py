@@ -55,6 +55,8 @@ def tars_at_low_fars(
         raise ValueError(f"{len(genuine)} genuine and {total} impostor pairs: need both")
     if np.isnan(np.dot(genuine, genuine)) or np.isnan(impostor.max()):
         raise ValueError("a score is NaN")
+    if definition == "at_most":
+        return _at_most(np.sort(genuine), impostor, fars, total)
     size = min(total, int(max(fars) * total * _SPARE) + 1000)
     while True:
         top = np.sort(top_scores(impostor, size))
@@ -66,6 +68,29 @@ def tars_at_low_fars(
         if size == total or all(far + r < known for far, r in zip(fars, reach, strict=True)):
             return points
         size = min(total, 2 * size)
+
+
+def _at_most(
+    genuine: npt.NDArray[Any], impostor: npt.NDArray[Any], fars: Sequence[float], total: int
+) -> list[RocPoint]:
+    """Accepts what lies strictly above the first impostor that would exceed the target."""
+    allowed = [_whole_share(far, total) for far in fars]
+    top = np.sort(top_scores(impostor, min(total, max(allowed) + 1)))
+    points = []
+    for count in allowed:
+        threshold = top[len(top) - 1 - count] if count < total else -np.inf
+        hits = len(genuine) - int(np.searchsorted(genuine, threshold, side="right"))
+        accepts = len(top) - int(np.searchsorted(top, threshold, side="right"))
+        points.append(RocPoint(hits / len(genuine), accepts))
+    return points
+
+
+def _whole_share(far: float, total: int) -> int:
+    """Returns the largest k with k / total <= far, in float64 as everybody compares them."""
+    count = min(total, int(far * total) + 1)
+    while count / total > far:
+        count -= 1
+    return count
 
 
 def top_scores(scores: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
@@ -97,8 +122,6 @@ def _pick(
     accepts: Counts, hits: Counts, far: float, total: int, num_genuine: int, how: TarDefinition
 ) -> RocPoint:
     below = int(np.searchsorted(accepts / total, far, side="right")) - 1
-    if how == "at_most":
-        return RocPoint(hits[below] / num_genuine, int(accepts[below]))
     if how == "interpolated":
         above = min(below + 1, len(accepts) - 1)
         # The highest point over the next false-accept count is not on the line: the first is.

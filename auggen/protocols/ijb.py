@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from auggen.core.errors import UserError
-from auggen.measures.identification import mate_ranks, open_set, search_gallery
+from auggen.measures.identification import open_set, search_galleries
 from auggen.measures.roc import tars_at_low_fars
 from auggen.measures.templates import PairIndex, media_weights, pool_weighted
 from auggen.protocols.bootstrap import tar_name
@@ -94,18 +94,19 @@ def run_ijb_1n(
     Raises:
         UserError: a gallery knows all probes or none.
     """
-    looked_for = unit[torch.from_numpy(probes.templates)]
-    together = torch.from_numpy(np.concatenate([gallery.templates for gallery in galleries]))
-    known = np.concatenate([gallery.people for gallery in galleries])
-    ranks = mate_ranks(looked_for, unit[together], probes.people, known)
+    ranks, found = search_galleries(
+        unit[torch.from_numpy(probes.templates)],
+        [unit[torch.from_numpy(gallery.templates)] for gallery in galleries],
+        probes.people,
+        [gallery.people for gallery in galleries],
+    )
     figures = {f"rank_{k}": float((ranks < k).mean()) for k in RANKS}
-    facts: dict[str, Fact] = {"probes": len(ranks), "gallery": len(known), "conditions": conditions}
+    size = sum(len(gallery.people) for gallery in galleries)
+    facts: dict[str, Fact] = {"probes": len(ranks), "gallery": size, "conditions": conditions}
     misses = []
-    for number, gallery in enumerate(galleries, start=1):
-        entries = unit[torch.from_numpy(gallery.templates)]
-        found, _ = search_gallery(looked_for, entries, probes.people, gallery.people)
+    for number, scores in enumerate(found, start=1):
         try:
-            result = open_set(found, FPIRS)
+            result = open_set(scores, FPIRS)
         except ValueError as error:
             raise UserError(f"{row.path}: gallery {number}: {error}") from error
         misses.append(result.false_negatives)

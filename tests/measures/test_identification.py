@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from auggen.measures import identification
-from auggen.measures.identification import mate_ranks, open_set, search_gallery
+from auggen.measures.identification import mate_ranks, open_set, search_galleries
 from auggen.measures.verification import best_mate_ranks
 
 
@@ -37,7 +37,7 @@ def test_ranks_agree_with_a_loop(seed: int, block: int, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_open_set_agrees_with_a_loop(seed: int) -> None:
+def test_open_set_agrees_with_a_loop(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(seed)
     gallery_people = random.permutation([3, 5, 8, 40, 41])
     probe_people = random.choice([3, 5, 8, 40, 41, 60, 61, 62], 60)
@@ -50,10 +50,14 @@ def test_open_set_agrees_with_a_loop(seed: int) -> None:
             for p, n in zip(probe_people, noise, strict=True)
         ]
     ).astype(np.float32)
-    found, scores = search_gallery(
-        torch.from_numpy(probes), torch.from_numpy(gallery), probe_people, gallery_people
-    )
-    table = scores.numpy()
+    unit = torch.from_numpy(probes)
+    parts = [torch.from_numpy(gallery), torch.from_numpy(gallery[:2] + 1)]
+    known = [gallery_people, np.array([61, 99])]
+    monkeypatch.setattr(identification, "_SMALL_BLOCK", 40)
+    ranks, (found, _) = search_galleries(unit, parts, probe_people, known)
+    together = torch.cat(parts), probe_people, np.concatenate(known)
+    np.testing.assert_array_equal(ranks, mate_ranks(unit, *together))
+    table = (unit @ parts[0].T).numpy()
     rates = [0.05, 0.1, 0.5, 1.0]
     result = open_set(found, rates)
     alarms = [max(table[row]) for row in range(60) if probe_people[row] not in places]
@@ -73,6 +77,6 @@ def test_open_set_agrees_with_a_loop(seed: int) -> None:
 def test_open_set_needs_both_kinds_of_probes() -> None:
     people = np.array([1, 2])
     eye = torch.eye(2)
-    found, _ = search_gallery(eye, eye, people, people)
+    _, (found,) = search_galleries(eye, [eye], people, [people])
     with pytest.raises(ValueError, match="with and without a mate"):
         open_set(found, [0.1])
