@@ -5,6 +5,7 @@ Lines are counted from 1. Paths are relative to the list's folder and may not le
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -87,10 +88,17 @@ def inside(folder: Path, name: str, where: str) -> Path:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\\" in name or "\0" in name:
         raise UserError(f"{where}: path {name!r} leaves {folder}; mend the list")
-    path = folder / parts
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path, home = folder / parts, _resolved(folder)
+    real = path.resolve() if path.is_symlink() else _resolved(path.parent) / path.name
+    if not real.is_relative_to(home):
         raise UserError(f"{where}: path {name!r} leads out of {folder} by a link; mend the list")
     return path
+
+
+@lru_cache(maxsize=65536)
+def _resolved(folder: Path) -> Path:
+    """Follows the links of a folder once, not once for each of its images."""
+    return folder.resolve()
 
 
 def read_pair_list(path: Path, *, with_groups: bool = False) -> PairList:
