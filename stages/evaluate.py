@@ -1,7 +1,6 @@
 """Evaluates one model on held-out people; compares real models with mixed ones."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import typer
@@ -11,10 +10,10 @@ from auggen.core.errors import run_stage
 from auggen.core.files import atomic_directory
 from auggen.core.params import read_params
 from auggen.faces.manifest import read_manifest
-from auggen.measures.embeddings import embed_images
 from auggen.protocols.compare import compare_models
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
-from auggen.protocols.evaluate import evaluate_model
+from auggen.protocols.evaluate import embedder, evaluate_model, evaluate_test_sets, fill_caches
+from auggen.protocols.external import open_test_sets
 from auggen.protocols.report import format_table, read_points, write_comparison
 from auggen.protocols.results import read_results
 from auggen.recognition.checkpoint import load_recogniser
@@ -32,17 +31,20 @@ def evaluate(
 ) -> None:
     """Run every benchmark on one model."""
     config = read_params(params, "evaluate", EvaluateConfig)
-    manifest = read_manifest(data_dir)
+    sets = open_test_sets(config, read_manifest(data_dir))
     model = load_recogniser(model_dir)
     if dry_run:
         print(json.dumps(config.model_dump(), indent=2))
         return
-    device = start_accelerator("fp32").device
-    how = {"batch_size": config.batch_size, "flip": config.flip, "device": device}
-    embed = partial(embed_images, model.to(device), **how)
+    run = start_accelerator("fp32")
+    embed = embedder(model, config, run.device)
+    caches = fill_caches(sets, model_dir, embed, config, run)
+    if not run.is_main_process:
+        return
     with atomic_directory(out) as folder:
         results = evaluate_model(embed, data_dir, folder, config)
-    print(f"evaluate: {out}: {len(results)} benchmarks of {manifest.num_classes} people")
+        evaluate_test_sets(sets, caches, folder)
+    print(f"evaluate: {out}: {len(results)} benchmarks, {len(sets)} test sets")
 
 
 @app.command()
@@ -56,7 +58,7 @@ def compare(
     config = read_params(params, "compare", CompareConfig)
     benchmarks = read_params(params, "evaluate", EvaluateConfig)
     seeds: list[int] = read_params(params, "seeds", Seeds)
-    results = read_results(results_dir, benchmarks.benchmarks, seeds)
+    results = read_results(results_dir, benchmarks, seeds)
     if dry_run:
         print(json.dumps(config.model_dump() | {"seeds": seeds}, indent=2))
         return

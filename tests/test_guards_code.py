@@ -72,7 +72,10 @@ def test_pickling_is_seen(code: str) -> None:
 def test_nothing_pickles() -> None:
     assert len(SOURCES) > 20
     found = {str(path.relative_to(ROOT)): pickling(path.read_text()) for path in SOURCES}
-    assert {name: uses for name, uses in found.items() if uses} == {}
+    # Verification files are pickles; there, an Unpickler knows nothing but stand-ins.
+    assert {name: uses for name, uses in found.items() if uses} == {
+        "auggen/protocols/bin_file.py": ["pickle"]
+    }
 
 
 def test_sizes_and_names() -> None:
@@ -118,7 +121,7 @@ def test_no_bulk_in_git() -> None:
 def test_caches_reach_neither_git_nor_dvc() -> None:
     git_rules = (ROOT / ".gitignore").read_text().splitlines()
     dvc_rules = (ROOT / ".dvcignore").read_text().splitlines()
-    both = {"__pycache__/", "*.pyc", ".checkpoints/", ".venv/", ".*.partial"}
+    both = {"__pycache__/", "*.pyc", ".checkpoints/", ".embeddings/", ".venv/", ".*.partial"}
     assert both <= set(git_rules)
     assert both <= set(dvc_rules)
     # DVC reads these with a library of its own, which takes `/data/raw/*` for data/raw itself.

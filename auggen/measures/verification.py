@@ -166,6 +166,23 @@ def ten_fold_accuracy(
         is_same: whether both images show one person.
         folds: fold of each pair; any number of folds >= 2 serves.
     """
+    names, best, correct, sizes = _best_thresholds(distances, is_same, folds)
+    return np.asarray(correct[np.arange(len(names)), best] / sizes)
+
+
+def fold_thresholds(
+    distances: Float[np.ndarray, "n"],
+    is_same: Bool[np.ndarray, "n"],
+    folds: Int[np.ndarray, "n"],
+) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]:
+    """Returns the folds, ascending, and which of `FOLD_THRESHOLDS` each gets from the others."""
+    return _best_thresholds(distances, is_same, folds)[:2]
+
+
+def _best_thresholds(
+    distances: Float[np.ndarray, "n"], is_same: Bool[np.ndarray, "n"], folds: Int[np.ndarray, "n"]
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Folds, their thresholds, pairs judged rightly at each threshold, pairs."""
     names = np.unique(folds)
     correct = np.empty((len(names), len(FOLD_THRESHOLDS)), dtype=np.int64)
     sizes = np.empty(len(names), dtype=np.int64)
@@ -176,7 +193,7 @@ def ten_fold_accuracy(
         correct[row] = np.searchsorted(same, FOLD_THRESHOLDS, side="left") + len(different)
         correct[row] -= np.searchsorted(different, FOLD_THRESHOLDS, side="left")
     best = np.argmax(correct.sum(axis=0) - correct, axis=1)
-    return np.asarray(correct[np.arange(len(names)), best] / sizes)
+    return names, best, correct, sizes
 
 
 def best_mate_ranks(

@@ -26,8 +26,10 @@ from auggen.protocols.bootstrap import (
     tar_name,
     verification_figures,
 )
+from auggen.protocols.compare_external import external_points
 from auggen.protocols.config import Benchmark, CompareConfig, EvaluateConfig
 from auggen.protocols.pairs import ACCURACY_STD
+from auggen.protocols.point import MEAN, Point
 from auggen.protocols.results import ARMS, Results
 from auggen.protocols.trials import Trials
 
@@ -40,32 +42,6 @@ MIN_FALSE_ACCEPTS = 10.0
 MIN_SEEDS = 3
 """With fewer, a bootstrap over seeds understates how much trainings differ."""
 ROC_FARS: npt.NDArray[np.float64] = np.logspace(-3, 0, 61)
-MEAN = "mean"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One row of operating_points.csv; None where a field has no meaning."""
-
-    benchmark: str
-    metric: str
-    headline: bool
-    arm: str
-    """real, mixed or gain (mixed - real)."""
-    seed: str
-    """A seed, or `mean` over all of them."""
-    value: float
-    """A fraction; for the arm `gain` a difference of fractions."""
-    low: float | None = None
-    """2.5 percentile over people and seeds."""
-    high: float | None = None
-    """97.5 percentile."""
-    false_accepts: int | None = None
-    """Impostor pairs accepted."""
-    expected_false_accepts: float | None = None
-    """False-accept rate times the number of impostor pairs."""
-    threshold: float | None = None
-    """Cosine above which a pair is accepted."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +51,8 @@ class Comparison:
     points: list[Point]
     roc: pd.DataFrame
     """log10_far, then the mean TAR of each benchmark and arm, `<benchmark>_<arm>`."""
+    conditions: dict[str, str]
+    """How each test set of the field was run, where that is no standard."""
     warnings: list[str]
     """Why a headline is too thin to publish."""
 
@@ -92,7 +70,7 @@ def compare_models(
     """
     warnings = [
         message
-        for benchmark in evaluate.benchmarks
+        for benchmark in evaluate.held_out
         if (message := _too_few_people(benchmark, results, evaluate.identities == "test"))
     ]
     if len(seeds) < MIN_SEEDS:
@@ -105,7 +83,7 @@ def compare_models(
     draws = {arm: draw_seeds(len(seeds), config.num_replicates, config.seed, arm) for arm in ARMS}
     points: list[Point] = []
     roc = {"log10_far": np.log10(ROC_FARS)}
-    for benchmark in evaluate.benchmarks:
+    for benchmark in evaluate.held_out:
         models = results.trials[benchmark.name]
         for arm in ARMS:
             for seed, trials in zip(seeds, models[arm], strict=True):
@@ -113,7 +91,8 @@ def compare_models(
         points += _mean_points(benchmark, models, weights, draws)
         if all(trials.verification is not None for arm in ARMS for trials in models[arm]):
             roc |= {f"{benchmark.name}_{arm}": _mean_roc(models[arm]) for arm in ARMS}
-    return Comparison(points, pd.DataFrame(roc), warnings)
+    points += external_points(evaluate.external, results.external, seeds, config)
+    return Comparison(points, pd.DataFrame(roc), results.conditions(), warnings)
 
 
 def all_figures(trials: Trials, weights: Float[np.ndarray, "r p"]) -> Figures:

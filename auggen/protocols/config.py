@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from auggen.core.params import Section
+from auggen.measures.roc import TarDefinition
 
 MAX_HEADLINES = 3
 
@@ -30,6 +31,58 @@ class Benchmark(Section):
     """Whether metrics/compare.json shows it; at most three do."""
 
 
+class External(Section):
+    """One test set of the field, read from where it lies."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """Key in metrics/benchmarks.csv; lfw, cfp_fp, cplfw, agedb_30, calfw together give avg_h."""
+    path: str
+    """File or folder, absolute or from the project's root; docs/benchmarks.md has the layouts."""
+    headline: bool
+    """Whether metrics/compare.json shows it; at most three rows do."""
+    num_replicates: Annotated[int, Field(ge=100)] = 1000
+    """Replicates of the bootstrap over people, or over pairs where a set names no people."""
+
+
+class PairsRow(External):
+    """1:1 verification of listed pairs, ten folds."""
+
+    protocol: Literal["bin", "lfw_pairs", "pair_list"]
+    """A `.bin` file; LFW's pairs.txt beside its images; lines `path1 path2 0|1`."""
+
+
+class GroupsRow(External):
+    """1:1 verification by groups at one threshold."""
+
+    protocol: Literal["groups"]
+    """RFW's folder, or lines `path1 path2 0|1 group`."""
+    far: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """False-accept rate over all groups that sets the threshold."""
+
+
+class TemplatesRow(External):
+    """IJB-B or IJB-C."""
+
+    protocol: Literal["ijb", "ijb_1n"]
+    """1:1 over listed pairs of templates; 1:N in both galleries."""
+    keep_norm: bool = True
+    """N: whether an image counts by the length of its embedding. (F is `evaluate.flip`.)"""
+    detector_score: bool = True
+    """D: whether an image counts by its detector score."""
+    tar_definition: TarDefinition = "at_most"
+    """What "TAR at FAR" means: at_most, nearest (the usual IJB scripts) or interpolated."""
+
+
+class TinyFaceRow(External):
+    """TinyFace: 1:N at low resolution, with distractors."""
+
+    protocol: Literal["tinyface"]
+    """Rank-1, 5 and 20."""
+
+
+ExternalRow = PairsRow | GroupsRow | TemplatesRow | TinyFaceRow
+
+
 class EvaluateConfig(Section):
     """How a model is evaluated."""
 
@@ -39,8 +92,21 @@ class EvaluateConfig(Section):
     """Images in a forward pass; part of the result's last bits."""
     flip: bool
     """Whether an embedding is f(image) + f(mirrored image) or f(image) alone."""
-    benchmarks: Annotated[list[Benchmark], Field(min_length=1)]
-    """Benchmarks in the order of reports."""
+    benchmarks: Annotated[
+        list[Annotated[Benchmark | ExternalRow, Field(discriminator="protocol")]],
+        Field(min_length=1),
+    ]
+    """Benchmarks in the order of reports: of held-out people, and test sets of the field."""
+
+    @property
+    def held_out(self) -> list[Benchmark]:
+        """The rows about held-out people."""
+        return [row for row in self.benchmarks if isinstance(row, Benchmark)]
+
+    @property
+    def external(self) -> list[ExternalRow]:
+        """The rows about test sets of the field."""
+        return [row for row in self.benchmarks if not isinstance(row, Benchmark)]
 
     @model_validator(mode="after")
     def _distinct_and_few_headlines(self) -> "EvaluateConfig":

@@ -8,12 +8,14 @@ import pandas as pd
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes, write_json
-from auggen.protocols.compare import MEAN, Comparison, Point
+from auggen.protocols.compare import Comparison
 from auggen.protocols.plots import draw_gains, draw_roc
+from auggen.protocols.point import MEAN, Point
 from auggen.protocols.results import ARMS
 
 POINTS_NAME = "operating_points.csv"
 HEADLINE_NAME = "compare.json"
+BENCHMARKS_NAME = "benchmarks.csv"
 PLOTS_NAME = "plots"
 _DECIMALS = 6
 _NUMBERS = ["value", "low", "high", "expected_false_accepts", "threshold"]
@@ -22,9 +24,10 @@ _GAIN = "gain"
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes operating_points.csv, plots/ and compare.json into a folder.
+    """Writes operating_points.csv, plots/, benchmarks.csv and compare.json into a folder.
 
-    compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions.
+    compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions;
+    benchmarks.csv holds the same of every figure, a line each, and how a test set was run.
     """
     points = pd.DataFrame([asdict(point) for point in comparison.points])
     points[_NUMBERS] = points[_NUMBERS].astype(float).round(_DECIMALS) + 0.0  # no -0.0
@@ -35,6 +38,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         gains = _main_figures(points[points["arm"] == _GAIN])
         draw_gains(gains.dropna(subset="low"), plots / "gain.png")
     _write_csv(folder / POINTS_NAME, points)
+    _write_csv(folder / BENCHMARKS_NAME, _all_figures(points, comparison.conditions))
     write_json(folder / HEADLINE_NAME, _headlines(points))
 
 
@@ -103,13 +107,29 @@ def _by_metric(points: pd.DataFrame) -> dict[tuple[str, str], dict[str, dict[str
 
 def _headlines(points: pd.DataFrame) -> dict[str, dict[str, float]]:
     chosen = points[(points["seed"] == MEAN) & points["headline"]]
+    return {benchmark: _in_one_line(arms) for (benchmark, _), arms in _by_metric(chosen).items()}
+
+
+def _in_one_line(arms: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {
-        benchmark: {
-            **{arm: arms[arm]["value"] for arm in (*ARMS, _GAIN)},
-            **{f"{_GAIN}_{end}": arms[_GAIN][end] for end in ("low", "high")},
-        }
-        for (benchmark, _), arms in _by_metric(chosen).items()
+        **{arm: arms[arm]["value"] for arm in (*ARMS, _GAIN)},
+        **{f"{_GAIN}_{end}": arms[_GAIN][end] for end in ("low", "high")},
     }
+
+
+def _all_figures(points: pd.DataFrame, conditions: dict[str, str]) -> pd.DataFrame:
+    lines = _by_metric(points[points["seed"] == MEAN]).items()
+    return pd.DataFrame(
+        [
+            {
+                "benchmark": benchmark,
+                "metric": metric,
+                **_in_one_line(arms),
+                "conditions": conditions.get(benchmark, ""),
+            }
+            for (benchmark, metric), arms in lines
+        ]
+    )
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

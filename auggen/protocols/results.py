@@ -1,6 +1,6 @@
 """The results folder: what `evaluate` left for each model, checked before it is compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ import pandas as pd
 
 from auggen.core.errors import UserError
 from auggen.core.files import read_json
-from auggen.protocols.config import Benchmark
+from auggen.protocols.config import Benchmark, EvaluateConfig
 from auggen.protocols.evaluate import METRICS_NAME
+from auggen.protocols.outcome import Outcome, outcome_files, read_outcome
 from auggen.protocols.trials import (
     IDENTIFICATION_COLUMNS,
     VERIFICATION_COLUMNS,
@@ -32,21 +33,31 @@ class Results:
     """Names of the held-out people; trials name them by position."""
     trials: dict[str, dict[str, list[Trials]]]
     """By benchmark, then arm, then one entry a seed."""
+    external: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
+    """The same of the test sets of the field."""
+
+    def conditions(self) -> dict[str, str]:
+        """Returns how each test set was run, where it says so."""
+        first = {name: arms[ARMS[0]][0].facts for name, arms in self.external.items()}
+        found = {name: facts.get("conditions") for name, facts in first.items()}
+        return {name: words for name, words in found.items() if isinstance(words, str)}
 
 
-def read_results(folder: Path, benchmarks: list[Benchmark], seeds: list[int]) -> Results:
+def read_results(folder: Path, config: EvaluateConfig, seeds: list[int]) -> Results:
     """Reads what every model did.
 
     Raises:
         UserError: a model or file is missing, unexpected, unreadable or about other people, pairs
             or benchmarks than the rest; names the path and the way out.
     """
+    benchmarks = config.held_out
     keys = {arm: [f"{arm}-{seed}" for seed in seeds] for arm in ARMS}
     _check_entries(folder, {key for arm in ARMS for key in keys[arm]})
     files = {METRICS_NAME}
     for benchmark in benchmarks:
         kinds = _KINDS[benchmark.protocol]
         files |= {f for f, kind in zip(trial_files(benchmark.name), kinds, strict=True) if kind}
+    files |= {file for row in config.external for file in outcome_files(row.name)}
     for arm in ARMS:
         for key in keys[arm]:
             _check_entries(folder / key, files)
@@ -73,7 +84,27 @@ def read_results(folder: Path, benchmarks: list[Benchmark], seeds: list[int]) ->
                 if not _same_trials(reference, other):
                     what = f"its trials of `{benchmark.name}` differ from those of {first}"
                     raise _stale(folder / key, what)
-    return Results(people, trials)
+    return Results(people, trials, _read_external(folder, config, keys))
+
+
+def _read_external(
+    folder: Path, config: EvaluateConfig, keys: dict[str, list[str]]
+) -> dict[str, dict[str, list[Outcome]]]:
+    """Reads what every model did on the test sets. Raises UserError if these are not the same."""
+    found = {}
+    for row in config.external:
+        found[row.name] = {
+            arm: [read_outcome(folder / key, row.name, row.protocol) for key in keys[arm]]
+            for arm in ARMS
+        }
+        first = found[row.name][ARMS[0]][0]
+        for arm in ARMS:
+            for key, other in zip(keys[arm], found[row.name][arm], strict=True):
+                lengths = {len(column) for column in other.replicates.values()}
+                same = all(first.facts.get(k) == other.facts.get(k) for k in ("list", "conditions"))
+                if not same or lengths - {row.num_replicates}:
+                    raise _stale(folder / key, f"`{row.name}` is about another list or other flags")
+    return found
 
 
 def _check_entries(folder: Path, expected: set[str]) -> None:

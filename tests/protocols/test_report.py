@@ -38,6 +38,7 @@ def test_the_same_comparison_gives_the_same_bytes(
     assert digest_files(tmp_path) == digest_files(written)
     files = {path.relative_to(written).as_posix() for path in written.rglob("*.*")}
     assert files == {
+        "benchmarks.csv",
         "compare.json",
         "operating_points.csv",
         "plots/roc.csv",

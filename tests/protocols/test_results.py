@@ -10,13 +10,16 @@ import pytest
 
 from auggen.core.errors import UserError
 from auggen.core.files import write_json
-from auggen.protocols.config import Benchmark
+from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.results import ARMS, read_results
 from auggen.protocols.trials import write_trials
 from tests.protocols.conftest import BENCHMARKS, Faces
 
 SEEDS = [0, 3]
-LIST = [Benchmark.model_validate(item) for item in BENCHMARKS]
+CONFIG = EvaluateConfig.model_validate(
+    {"identities": "test", "batch_size": 8, "flip": True, "benchmarks": BENCHMARKS}
+)
+LIST = CONFIG.held_out
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read(folder: Path) -> None:
-    results = read_results(folder, LIST, SEEDS)
+    results = read_results(folder, CONFIG, SEEDS)
     assert results.people == ["s0", "s1", "s2", "s3", "s4"]
     assert list(results.trials) == ["pairs", "templates", "lowres"]
     for benchmark in results.trials.values():
@@ -56,7 +59,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
 def test_hidden_files_are_none_of_ours(folder: Path) -> None:
     (folder / ".gitignore").write_text("/real-0\n")
     (folder / ".real-0.partial").mkdir()
-    read_results(folder, LIST, SEEDS)
+    read_results(folder, CONFIG, SEEDS)
 
 
 def drop(name: str) -> Callable[[Path], object]:
@@ -107,26 +110,26 @@ def test_a_folder_that_does_not_fit_is_one_clear_error(
 ) -> None:
     spoil(folder)
     with pytest.raises(UserError, match=message):
-        read_results(folder, LIST, SEEDS)
+        read_results(folder, CONFIG, SEEDS)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="results: missing; run `dvc repro`"):
-        read_results(tmp_path / "results", LIST, SEEDS)
+        read_results(tmp_path / "results", CONFIG, SEEDS)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 nothing"])
 def test_a_corrupt_table_is_named(folder: Path, content: bytes) -> None:
     (folder / "real-3" / "pairs-verification.parquet").write_bytes(content)
     with pytest.raises(UserError, match=r"pairs-verification\.parquet: no readable Parquet"):
-        read_results(folder, LIST, SEEDS)
+        read_results(folder, CONFIG, SEEDS)
 
 
 def test_a_table_of_something_else_is_named(folder: Path) -> None:
     path = folder / "real-3" / "pairs-verification.parquet"
     pd.DataFrame({"score": [1.0]}).to_parquet(path)
     with pytest.raises(UserError, match="lacks trials or a column"):
-        read_results(folder, LIST, SEEDS)
+        read_results(folder, CONFIG, SEEDS)
 
 
 def test_metrics_name_each_protocol(folder: Path) -> None:
@@ -134,4 +137,4 @@ def test_metrics_name_each_protocol(folder: Path) -> None:
     content["benchmarks"]["pairs"]["protocol"] = "templates"
     write_json(folder / "real-0" / "metrics.json", content)
     with pytest.raises(UserError, match="it holds"):
-        read_results(folder, LIST, SEEDS)
+        read_results(folder, CONFIG, SEEDS)
