@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 from auggen.core.seeds import numpy_generator, torch_generator
+from auggen.faces.align import TEMPLATE, align_face
 from auggen.faces.decode import decode_image
-from auggen.ingest.align import TEMPLATE, align_face
 from benchmarks.contenders import SEED, Contender
 
 _IMAGES, _SIDE, _SIZE = 128, 250, 112

@@ -76,8 +76,8 @@ def _aggregate(plan: Plan, log: bool, command: str) -> None:
             "`python -m studies run`"
         )
     config = EvaluateConfig.model_validate(plan.experiments[0].params["evaluate"])
-    measured = measure_arms(plan, complete, done, config.benchmarks)
-    gains = compute_gains(measured, plan.study.reference, config.benchmarks)
+    measured = measure_arms(plan, complete, done, config.held_out)
+    gains = compute_gains(measured, plan.study.reference, config.held_out)
     outcome = Outcome(plan, measured, gains)
     if plan.study.confirm and len(complete) < len(plan.by_arm):
         raise UserError(f"{plan.name}: confirms with both arms alone; run `python -m studies run`")

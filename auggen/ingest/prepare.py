@@ -14,9 +14,9 @@ from torch import Tensor
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory
 from auggen.core.progress import progress
+from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
-from auggen.ingest.align import align_face
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image
 from auggen.faces.images import ImageRows
-from auggen.protocols.alignment import warp_face
 
 MAX_PIXELS = 1 << 24
 """Height times width of the largest image that is decoded."""
@@ -61,7 +61,7 @@ class ExternalImages(ImageRows):
         )
         if self._points is None:
             return fit_square(image, size)
-        return warp_face(image, self._points[row], size)
+        return align_face(image, self._points[row], size)
 
 
 def fit_square(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c s s"]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from auggen.core.errors import UserError
+from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image
 from auggen.faces.shards import read_face_set
-from auggen.ingest.align import align_face
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.landmarks import read_landmarks
 from auggen.ingest.prepare import prepare

@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from auggen.core.errors import UserError
+from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image, encode_png
 from auggen.faces.manifest import Manifest, Shard
 from auggen.measures.verification import ten_fold_accuracy
-from auggen.protocols.alignment import warp_face
 from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.embedding_cache import EmbeddingCache
 from auggen.protocols.evaluate import evaluate_test_sets, fill_caches
@@ -138,7 +138,7 @@ def slow_templates(made: Ijb, row: dict[str, bool]) -> dict[int, Any]:
     for name, template, medium, _ in made.rows:
         image = decode_image(made.folder / "loose_crop" / name, channels=1)
         points = np.round(made.points[name], 4)
-        vector = embed(warp_face(image, points, SIDE)[None])[0].numpy().astype(np.float64)
+        vector = embed(align_face(image, points, SIDE)[None])[0].numpy().astype(np.float64)
         vector = vector if row["keep_norm"] else unit(vector)
         vector *= round(made.scores[name], 6) if row["detector_score"] else 1
         found.setdefault(template, {}).setdefault(medium, []).append(vector)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auggen.core.errors import UserError
-from auggen.ingest.align import TEMPLATE, align_face, fit_similarity
+from auggen.faces.align import TEMPLATE, align_face, fit_similarity
 from benchmarks.decode_align import _warp, umeyama
 
 brief = settings(deadline=None, max_examples=12)
