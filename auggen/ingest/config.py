@@ -23,6 +23,8 @@ class PrepareConfig(Section):
     """1 grey, 3 RGB."""
     min_images: Annotated[int, Field(ge=2)]
     """Fewest different images an identity may have; at least two templates' worth."""
+    max_images: Annotated[int, Field(ge=0)]
+    """Most images kept of an identity, drawn by lot so that none outweighs the others; 0: all."""
     split_seed: int
     """Draws the people of validation and test."""
     validation: Share
@@ -42,6 +44,10 @@ class PrepareConfig(Section):
             raise ValueError(
                 f"min_images {self.min_images} cannot fill two templates of images_per_template "
                 f"{self.images_per_template}"
+            )
+        if 0 < self.max_images < self.min_images:
+            raise ValueError(
+                f"max_images {self.max_images} must be 0 or at least min_images {self.min_images}"
             )
         if self.lowres_pixels >= self.image_size:
             raise ValueError(

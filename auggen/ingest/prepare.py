@@ -14,6 +14,7 @@ from torch import Tensor
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory
 from auggen.core.progress import progress
+from auggen.core.seeds import numpy_generator
 from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
@@ -71,12 +72,20 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
                 f"{source}: identity {identity!r} has {len(images)} different images, "
                 f"`prepare.min_images` is {config.min_images}; add images or remove the identity"
             )
+    if config.max_images:
+        people = {name: _draw(rows, name, config.max_images) for name, rows in people.items()}
     if len(people) < 2:
         raise UserError(f"{source}: only one identity, {photos.identities[0]!r}; add others")
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
     return Plan(people, split, source_digest.hexdigest(), landmarks, len(repeats))
+
+
+def _draw(rows: Rows, identity: str, most: int) -> Rows:
+    """Returns at most so many of an identity's rows, in order; the lot is the name's alone."""
+    generator = numpy_generator("max_images", identity)
+    return np.sort(generator.permutation(rows)[:most])
 
 
 def prepare(

@@ -99,6 +99,8 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     shares = {"validation": settings.prepare.validation, "test": settings.prepare.test}
     counts = {k: v if isinstance(v, int) else round(v * people) for k, v in shares.items()}
     real_people = people - sum(counts.values())
+    if settings.prepare.max_images:
+        images = min(images, people * settings.prepare.max_images)
     each = images // people
     if real_people < 2 or each < settings.prepare.min_images:
         raise UserError(

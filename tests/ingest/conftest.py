@@ -41,6 +41,7 @@ def make_config() -> MakeConfig:
             "image_size": 8,
             "channels": 1,
             "min_images": 4,
+            "max_images": 0,
             "split_seed": 0,
             "validation": 2,
             "test": 2,

@@ -18,6 +18,7 @@ from auggen.ingest.config import PrepareConfig
         ({"test": 0.0}, "test"),
         ({"test": "half"}, "test"),
         ({"min_images": 3}, "cannot fill two templates"),
+        ({"max_images": 3}, "at least min_images"),
         ({"lowres_pixels": 8}, "below image_size"),
         ({"colour": True}, "colour"),
         ({"landmarks": "../five.txt"}, "landmarks"),

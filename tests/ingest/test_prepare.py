@@ -237,6 +237,19 @@ def test_bad_source_leaves_nothing(
     assert not list((tmp_path / "out").rglob("*"))
 
 
+def test_at_most_so_many_images_of_an_identity(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    source = make_folder(images=6)
+    everything = run(source, make_config(), tmp_path / "all")
+    few = run(source, make_config(max_images=4), tmp_path / "few")
+    for name, part in few.items():
+        assert part.manifest.identities == everything[name].manifest.identities
+        assert torch.bincount(part.labels).tolist() == [4] * part.num_classes
+        assert len(set(part.paths)) == len(part.paths)
+        assert set(part.paths) < set(everything[name].paths)
+
+
 def test_too_few_pairs_is_known_before_work(
     make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
 ) -> None:

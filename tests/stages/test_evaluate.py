@@ -36,6 +36,7 @@ PREPARE = PrepareConfig(
     image_size=16,
     channels=1,
     min_images=4,
+    max_images=0,
     split_seed=0,
     validation=8,
     test=15,

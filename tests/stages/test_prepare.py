@@ -17,6 +17,7 @@ prepare:
   image_size: 16
   channels: 1
   min_images: 4
+  max_images: 0
   split_seed: 0
   validation: 8
   test: 15
