@@ -33,6 +33,8 @@ class _Listing:
         hidden = any(part.startswith(".") for part in path.parts)
         if hidden or (len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES):
             return False
+        if not name.isprintable():
+            raise UserError(f"{self._source}: {name!a} is no name in UTF-8; rename it")
         if len(path.parts) != 2 or path.suffix.lower() not in SUFFIXES:
             raise UserError(
                 f"{self._source}: {name} is no <identity>/<image> with one of "
@@ -84,8 +86,11 @@ def open_folder(source: Path) -> Photos:
         UserError: empty or unreadable; a file where none belongs.
     """
     listing = _Listing(source)
-    for place, _, files in os.walk(source, onerror=_cannot_list):
+    for place, folders, files in os.walk(source, onerror=_cannot_list):
         folder = Path(place)
+        for path in (folder / name for name in folders + files if not name.startswith(".")):
+            if path.is_symlink() and not path.is_file():
+                raise UserError(f"{path}: a link to a folder or to nothing; put the files there")
         inside = folder.relative_to(source).as_posix()
         for file in files:
             if (path := folder / file).is_file():
@@ -157,6 +162,8 @@ def _list_members(
         archive.members = []  # type: ignore[attr-defined]  # the stub lacks it; a kilobyte a file
         path = PurePosixPath(member.name)
         plain = (member.isfile() and not member.issparse()) or member.isdir()
+        if member.size < 0 or len(names) > 2 * MAX_IMAGES:
+            raise UserError(f"{source}: {member.name}: an impossible size, or too many files")
         if path.is_absolute() or ".." in path.parts or not plain:
             raise UserError(
                 f"{source}: {member.name} leaves the tar or is no plain file; pack it again without"

@@ -35,7 +35,6 @@ def open_parquet(source: Path) -> Iterator[Photos]:
     Raises:
         UserError: unreadable files, other columns, a missing image or label.
     """
-    inside = source if source.is_dir() else source.parent
     files = [source]
     if source.is_dir():
         files = sorted(source.glob("[!.]*.parquet"), key=lambda path: natural_key(path.name))
@@ -58,8 +57,15 @@ def open_parquet(source: Path) -> Iterator[Photos]:
             labels32,
             file=lambda row: str(rows[row]),
             fetch=fetch,
-            beside=lambda name: (inside / name).read_bytes(),
+            beside=lambda name: _read_beside(source, name),
         )
+
+
+def _read_beside(source: Path, name: str) -> bytes:
+    """Reads a file of the source; beside a single file DVC would not see it change."""
+    if not source.is_dir():
+        raise UserError(f"{source}: put it in a folder with {name} and name that folder instead")
+    return (source / name).read_bytes()
 
 
 @contextmanager
@@ -99,13 +105,22 @@ def _read_labels(files: Sequence[Path]) -> tuple[npt.NDArray[np.int64], dict[int
     except pa.ArrowException as error:
         raise UserError(f"{files[0].parent}: labels of several types ({error})") from error
     if pa.types.is_integer(column.type):
-        labels = column.cast(pa.int64()).to_numpy()
+        with _naming(files[0]):
+            labels = column.cast(pa.int64()).to_numpy()
         found = np.unique(labels).tolist()
         if names is not None and not 0 <= found[0] <= found[-1] < len(names):
             raise UserError(f"{files[0]}: labels {found[0]}..{found[-1]} for {len(names)} names")
         return labels, {label: names[label] if names else str(label) for label in found}
     coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return coded.indices.to_numpy().astype(np.int64), dict(enumerate(coded.dictionary.to_pylist()))
+    called = coded.dictionary.to_pylist()
+    _check_names(files[0], called)
+    return coded.indices.to_numpy().astype(np.int64), dict(enumerate(called))
+
+
+def _check_names(file: Path, names: list[str]) -> None:
+    bad = next((name for name in names if not name or not name.isprintable()), None)
+    if bad is not None:
+        raise UserError(f"{file}: label {bad!r} is no name of a person; rename it")
 
 
 def _check_layout(file: Path, opened: pq.ParquetFile) -> None:
@@ -139,6 +154,7 @@ def _class_names(file: Path) -> list[str] | None:
     called = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     if "" in called or called != names or len(set(called)) != len(called):
         raise UserError(f"{file}: class names in its `huggingface` metadata are empty or repeated")
+    _check_names(file, called)
     return called
 
 

@@ -77,7 +77,9 @@ def sort_labels(
     return [called[number] for number in order], rows, new[rows]
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sorts `s2` before `s10`: digits compare as numbers, then the name itself decides."""
     parts = re.split(r"([0-9]+)", name)
-    return [int(part) if part.isdigit() else part for part in parts], name
+    numbers = [part.lstrip("0") if place % 2 else part for place, part in enumerate(parts)]
+    key = [(len(part), part) if place % 2 else part for place, part in enumerate(numbers)]
+    return key, name

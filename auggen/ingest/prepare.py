@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
 from auggen.core.errors import UserError
@@ -150,12 +150,24 @@ def _decode_photos(
         image = decode_image(content, channels=config.channels, name=name)
         kept = False
         if landmarks is not None:
-            image = align_face(image, landmarks[row].astype(np.float64), config.image_size)
+            image = _align(image, landmarks[row].astype(np.float64), config.image_size, name)
         else:
             kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
             image = crop_and_resize(image, config.image_size)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield content if kept else image
+
+
+def _align(
+    image: UInt8[Tensor, "c h w"], points: Float64[np.ndarray, "5 2"], size: int, name: str
+) -> UInt8[Tensor, "c s s"]:
+    """Aligns a face. Raises UserError naming the image if its landmarks lie outside of it."""
+    outside = (points < 0).any(axis=1) | (points >= [image.shape[2], image.shape[1]]).any(axis=1)
+    if outside.all() or np.ptp(points, axis=0).max() < 2:
+        raise UserError(
+            f"{name}: landmarks {points.tolist()} lie outside or in one pixel; give them in pixels"
+        )
+    return align_face(image, points, size)
 
 
 def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) -> Rows:

@@ -47,7 +47,10 @@ def read_list(path: Path, keys: Numbers) -> Numbers:
 
 def _label_of(line: str, key: int) -> int:
     columns = line.strip().split("\t") if "\t" in line else line.split()
-    if len(columns) > 1 and columns[-1].strip().isdecimal():
+    numbered = len(columns) == 3 and columns[0] == str(key) and _is_number(columns[1])
+    # more than three columns between tabs end in a face's box, not in a label
+    plain = len(columns) > 1 and ("\t" not in line or len(columns) <= 3) and not numbered
+    if plain and columns[-1].strip().isdecimal():
         return int(columns[-1])
     if len(columns) < 3 or int(columns[0]) != key:
         raise ValueError(f"{line.strip()[:80]!r} is not the line of image {key}")
@@ -55,3 +58,11 @@ def _label_of(line: str, key: int) -> int:
     if not (label.is_integer() and label >= 0):
         raise ValueError(f"label {columns[1]!r} is no whole number from 0")
     return int(label)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

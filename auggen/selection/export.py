@@ -85,7 +85,11 @@ def run_export(train_dir: Path, out: Path, kind: ExportFormat) -> str:
 
 def check_export(train_dir: Path, out: Path) -> ExportSet:
     """Returns what would be written. Raises UserError, see `run_export`; writes nothing."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if (
+        out.is_symlink()
+        or not out.name
+        or (out.exists() and not (out.is_dir() and not any(out.iterdir())))
+    ):
         raise UserError(f"{out}: is there already; remove it or name another folder")
     real = open_face_set(train_dir)
     tables = [_describe(real, real.labels.numpy(), real.manifest.identities, synthetic=False)]

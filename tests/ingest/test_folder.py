@@ -97,6 +97,34 @@ def test_tar_links(tmp_path: Path, kind: bytes) -> None:
         listing(tmp_path / "faces.tar")
 
 
+@pytest.mark.parametrize("place", ["p9", "p0/x.png"])
+def test_folder_links_that_would_be_lost(make_folder: MakeFolder, place: str) -> None:
+    """A link to an image is followed; one to a folder or to nothing must not vanish silently."""
+    source = make_folder()
+    (source / "p0" / "y.png").symlink_to(next((source / "p1").iterdir()))
+    listing(source)
+    (source / place).symlink_to(source / "p1" if place == "p9" else "nowhere")
+    with pytest.raises(UserError, match=f"{place}: a link to"):
+        listing(source)
+
+
+def test_tar_member_of_negative_size(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "faces.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("p0/0.png"))
+        member = tarfile.TarInfo("p0/1.png")
+        member.size = -512
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"impossible size|uncompressed tar"):
+        listing(tmp_path / "faces.tar")
+
+
+def test_names_that_are_not_utf_8(make_folder: MakeFolder) -> None:
+    source = make_folder()
+    (source / "p0" / "M\udcfc.png").write_bytes(b"x")
+    with pytest.raises(UserError, match="no name in UTF-8"):
+        listing(source)
+
+
 def test_tar_with_one_name_twice(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "faces.tar", "w") as archive:
         for name in ("p0/0.png", "./p0/0.png"):

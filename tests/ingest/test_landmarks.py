@@ -53,6 +53,18 @@ def test_prepare_aligns(
                 assert torch.equal(image, align_face(photograph, points.astype(np.float64), 20))
 
 
+@pytest.mark.parametrize("points", [FACE / 112, FACE + 1000])
+def test_landmarks_that_are_no_pixels(
+    source: Path, make_config: Callable[..., PrepareConfig], tmp_path: Path, points: np.ndarray
+) -> None:
+    names = [path.relative_to(source).as_posix() for path in source.rglob("*.png")]
+    numbers = " ".join(map(str, points.ravel()))
+    (source / "five.txt").write_text("".join(f"{name} {numbers}\n" for name in names))
+    parts = {name: tmp_path / name for name in ("train", "validation", "test")}
+    with pytest.raises(UserError, match=r"png: landmarks .* give them in pixels"):
+        prepare(source, make_config(landmarks="five.txt"), **parts)
+
+
 def test_records_by_label_and_key(tmp_path: Path) -> None:
     write_records(tmp_path, old_layout([5, 5, 3], jpegs(3)))
     lines = [line("5/1", 1), line("5/2", 2), line("3/3", 3)]

@@ -100,6 +100,8 @@ def test_large_binary(tmp_path: Path) -> None:
         (table(names=["a", "b", "a"]), "empty or repeated"),
         (table(names=["a", "b", ""]), "empty or repeated"),
         (table(names=7), "empty or repeated"),
+        (table(["a", "a", "", "b", "b", "b"]), "'' is no name"),
+        (table(pa.array([2**63] * 6, pa.uint64())), "no readable Parquet"),
         (pa.table({"image": IMAGES, "label": LABELS}), "no column `image`"),
         (pa.table({"label": LABELS}), "no column `image`"),
         (table([], []).cast(pa.schema([("image", KIND), ("label", pa.int64())])), "no images"),

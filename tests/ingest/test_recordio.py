@@ -115,6 +115,7 @@ def test_equal_labels_need_a_list(
         (["1\t5\ta", "3\t5\tb", "2\t6\tc"], r"list\.txt: line 2: .* not the line of image 2"),
         (["1\t5.5\ta"] * 3, "line 1: label '5.5' is no whole number"),
         (["a"] * 3, "line 1: 'a' is not the line"),
+        (["0\ta.jpg\t7\t1\t2\t3\t4"] * 3, "line 1: .* not the line of image 1"),
         (["x" * 20_000], "too long"),
     ],
 )

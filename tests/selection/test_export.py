@@ -201,6 +201,9 @@ def test_names_that_are_no_folders(tmp_path: Path, name: str) -> None:
 def test_used_folder_is_left_alone(mixed: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     check_export(mixed, tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with pytest.raises(UserError, match="is there already"):
+        check_export(mixed, tmp_path / "link")
     (tmp_path / "out" / "mine").write_text("x")
     for write in (check_export, lambda *paths: run_export(*paths, ExportFormat.folder)):
         with pytest.raises(UserError, match="is there already"):
