@@ -32,14 +32,20 @@ class LongStage:
     """Words in the command line of its process."""
     state: str | None
     """Name of its resume state, if it keeps any."""
+    out: str | None = None
+    """Its out, which DVC removes before it begins and which appears whole."""
 
 
 LONG_STAGES = (
     LongStage("prepare", ("stages.prepare", "prepare"), None),
-    LongStage("train_generator", ("stages.train_generator",), "train_generator"),
-    LongStage("train_fr@real-0", ("stages.train_fr", "models/fr/real-0"), "train_fr"),
-    LongStage("search", ("stages.synthesize", "search"), "search"),
-    LongStage("synthesize", ("stages.synthesize", "synthesize"), "synthesize"),
+    LongStage(
+        "train_generator", ("stages.train_generator",), "train_generator", "models/generator"
+    ),
+    LongStage(
+        "train_fr@real-0", ("stages.train_fr", "models/fr/real-0"), "train_fr", "models/fr/real-0"
+    ),
+    LongStage("search", ("stages.synthesize", "search"), "search", "data/search"),
+    LongStage("synthesize", ("stages.synthesize", "synthesize"), "synthesize", "data/pool"),
     LongStage("score", ("stages.select", "score"), None),
 )
 BY_NAME = {stage.name: stage for stage in LONG_STAGES}
@@ -229,7 +235,8 @@ class Killer:
         partial = bool(self._partials())
         run.kill()
         killed = time.time()
-        trace.add(self._progress(stage))
+        if not (stage.out and (self.project.folder / stage.out).is_dir()):
+            trace.add(self._progress(stage))  # else it was done, and removing its state
         assert trace.seen == sorted(trace.seen), f"{stage.name} began anew: {trace.seen}"
         assert trace.seen[-1] >= found, f"{stage.name} began anew: {found} then {trace.seen}"
         left = {path: path.stat().st_mtime_ns for path in self._files(stage, "batch-*")}
