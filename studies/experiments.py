@@ -64,7 +64,7 @@ def finished(plan: Plan) -> dict[str, str]:
     return {
         experiment.name: done.commit
         for experiment in plan.experiments
-        for done in candidates
+        for done in reversed(candidates)  # of several that serve the newest counts
         if serves(done, experiment)
     }
 

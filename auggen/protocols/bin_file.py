@@ -109,8 +109,14 @@ class _Array:
         self.values = _to_array(data, dtype, shape)
 
 
+def _raw(data: Any) -> bytes:
+    if not isinstance(data, str | bytes | bytearray):
+        raise _RefusedError(f"an array out of a {type(data).__name__}")
+    return data.encode("latin1") if isinstance(data, str) else bytes(data)
+
+
 def _to_array(data: Any, dtype: Any, shape: Any) -> npt.NDArray[Any]:
-    content = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    content = _raw(data)
     if len(shape) != 1:
         raise _RefusedError(f"an array of {len(shape)} dimensions, not an encoded image")
     values = np.frombuffer(content, dtype.kind)
@@ -164,20 +170,23 @@ class _Unpickler(pickle.Unpickler):
         return array
 
     def _scalar(self, dtype: Any, data: Any) -> int:
-        content = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        content = _raw(data)
         return int(np.frombuffer(content, dtype.kind)[0])
 
 
 def _check(images: Any, is_same: Any) -> BinFile:
-    labels = is_same.values.tolist() if isinstance(is_same, _Array) else list(is_same)
+    flags = is_same.values[: MAX_PAIRS + 1].tolist() if isinstance(is_same, _Array) else is_same
+    labels = list(flags)
     if not 0 < len(labels) <= MAX_PAIRS or len(images) != 2 * len(labels):
         raise ValueError(f"{len(images)} images for {len(labels)} pairs, limit {MAX_PAIRS}")
     for number, label in enumerate(labels):
         if not isinstance(label, int) or label not in (0, 1):
             raise ValueError(f"label {number} is neither true nor false")
-    return BinFile(
-        [_to_bytes(row, image) for row, image in enumerate(images)], np.array(labels) == 1
-    )
+    made: dict[int, bytes] = {}  # one object named many times is kept once
+    for row, image in enumerate(images):
+        if id(image) not in made:
+            made[id(image)] = _to_bytes(row, image)
+    return BinFile([made[id(image)] for image in images], np.array(labels) == 1)
 
 
 def _to_bytes(row: int, image: Any) -> bytes:

@@ -113,6 +113,8 @@ class EvaluateConfig(Section):
         names = [benchmark.name for benchmark in self.benchmarks]
         if len(set(names)) < len(names):
             raise ValueError(f"two benchmarks share a name, found {names}; give each its own")
+        if taken := {"avg_h", "metrics"} & set(names):
+            raise ValueError(f"the name {min(taken)} is taken by the results; give another")
         headlines = [benchmark.name for benchmark in self.benchmarks if benchmark.headline]
         if not 1 <= len(headlines) <= MAX_HEADLINES:
             raise ValueError(

@@ -42,6 +42,8 @@ from auggen.protocols.tinyface import normalise_embeddings, read_tinyface, run_t
 
 Run = Callable[[Tensor], Outcome]
 
+_LISTS = {".txt", ".csv", ".mat"}
+
 
 @dataclass(frozen=True)
 class TestSet:
@@ -162,11 +164,13 @@ def _of_files(
     run: Run,
     points: np.ndarray | None = None,
 ) -> TestSet:
-    """A test set of image files; the digest knows their names and sizes, not their bytes."""
+    """A test set of image files; the digest covers lists and images, names and bytes."""
     digest = hashlib.sha256()
     base = Path(row.path).parent
-    for path in paths:
-        digest.update(f"{path.relative_to(base).as_posix()}\0{path.stat().st_size}\0".encode())
+    found = [Path(row.path)] if Path(row.path).is_file() else sorted(Path(row.path).rglob("*"))
+    lists = [path for path in found if path.suffix in _LISTS and path.is_file()]
+    for path in [*lists, *paths]:
+        digest.update(f"{path.relative_to(base).as_posix()}\0{digest_files(path)}\0".encode())
     if points is not None:
         digest.update(np.ascontiguousarray(points).tobytes())
     images = _at_model_size(paths, [str(path) for path in paths], manifest, points)

@@ -78,7 +78,7 @@ def read_images(folder: Path) -> IjbImages:
         points[words[0]] = _floats(points_path, number, words[1:])
     paths, numbers, values = [], [], []
     for number, words in read_lines(path):
-        if len(words) != 3 or not all(w.isdecimal() and int(w[:12]) < _MAX_ID for w in words[1:]):
+        if len(words) != 3 or not all(map(_is_id, words[1:])):
             raise UserError(f"{path}:{number}: expected `image template media`")
         image = inside(folder / IMAGE_FOLDER, words[0], f"{path}:{number}")
         if words[0] not in points:
@@ -210,5 +210,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, tuple[int, int] | None]]:
         cells = " ".join(words).split(",")
         if number == 1 and not cells[0].isdecimal():
             continue
-        good = len(cells) > 1 and all(c.isdecimal() and int(c[:12]) < _MAX_ID for c in cells[:2])
+        good = len(cells) > 1 and all(map(_is_id, cells[:2]))
         yield number, (int(cells[0]), int(cells[1])) if good else None
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 12 and int(text) < _MAX_ID

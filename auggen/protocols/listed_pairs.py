@@ -73,7 +73,7 @@ def run_listed_pairs(
     else:
         size = 1 + max(int(people[0].max()), int(people[1].max()))
         weights = pair_weights(unit_weights(name, size, num_replicates), *people, is_same)
-    replicates = {ACCURACY: weights @ correct / weights.sum(axis=1)}
+    replicates = {ACCURACY: _weighed_accuracy(weights, correct, is_same)}
     ranked = rank_scores(-distances[is_same], -distances[~is_same])
     names = [tar_name(far) for far in FARS]
     for one in (weights, np.ones((1, len(distances)))):
@@ -91,6 +91,22 @@ def run_listed_pairs(
         "interval_over": "pairs" if people is None else "people",
     }
     return Outcome(figures, replicates, facts)
+
+
+def _weighed_accuracy(
+    weights: Float[np.ndarray, "r n"],
+    correct: Bool[np.ndarray, "n"],
+    is_same: Bool[np.ndarray, "n"],
+) -> Float[np.ndarray, "r"]:
+    """Returns the accuracy of each replicate; each kind of pairs keeps its share.
+
+    Impostor pairs weigh a product of two people's weights, which are far smaller than one.
+    """
+    accuracy = np.zeros(len(weights))
+    for kind in (is_same, ~is_same):
+        rates = weights[:, kind] @ correct[kind] / weights[:, kind].sum(axis=1)
+        accuracy += kind.mean() * rates
+    return accuracy
 
 
 def fold_correct(

@@ -89,7 +89,10 @@ def inside(folder: Path, name: str, where: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or "\\" in name or "\0" in name:
         raise UserError(f"{where}: path {name!r} leaves {folder}; mend the list")
     path, home = folder / parts, _resolved(folder)
-    real = path.resolve() if path.is_symlink() else _resolved(path.parent) / path.name
+    try:
+        real = path.resolve() if path.is_symlink() else _resolved(path.parent) / path.name
+    except (OSError, RuntimeError) as error:  # too long, or a link to itself
+        raise UserError(f"{where}: path {name[:80]!r} cannot be followed; mend the list") from error
     if not real.is_relative_to(home):
         raise UserError(f"{where}: path {name!r} leads out of {folder} by a link; mend the list")
     return path

@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auggen.core.errors import UserError
+from auggen.protocols import ijb_lists
 from auggen.protocols.ijb_lists import read_images, read_pairs, read_searches
 from auggen.protocols.pair_lists import (
     balanced_folds,
     fold_numbers,
+    inside,
     read_lfw_pairs,
     read_pair_list,
     read_rfw,
@@ -257,3 +259,15 @@ def test_random_text_raises_nothing_but_our_error(text: str, tmp_path: Path) -> 
     for read in (read_lfw_pairs, read_pair_list):
         with pytest.raises(UserError):
             read(path)
+
+
+def test_ids_of_absurd_length_are_refused() -> None:
+    assert ijb_lists._is_id("7")
+    assert not any(map(ijb_lists._is_id, ["0" * 12 + "9" * 25, "0" * 5000, "-1", "1.0"]))
+
+
+def test_paths_that_cannot_be_followed(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("loop", "x" * 300 + "/a.jpg"):
+        with pytest.raises(UserError, match=r"line 1: path .* cannot be followed"):
+            inside(tmp_path, name, "line 1")
