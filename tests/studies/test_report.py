@@ -108,7 +108,10 @@ def test_texts(outcome: Outcome, tmp_path: Path) -> None:
     table = markdown_table(outcome).splitlines()
     assert table[2].startswith("| real | 50.0 | 50.0 |")
     assert "| 70.0, +20.0 [+18.1, +21.9] ± 14.1 |" in table[3]
-    assert table[3].endswith("| 250 | 10, 9600 | - |")
+    params = outcome.plan.experiments[0].params
+    pool = params["synthesize"]["num_classes"] * params["synthesize"]["images_per_class"]
+    updates = params["train_fr"]["steps"]
+    assert table[3].endswith(f"| {updates} | 10, {10 * pool} | - |")
     log = tmp_path / "LOG.md"
     log.write_text("# Log\n")
     append_log(log, log_entry(outcome, "python -m studies run studies/confirm.yaml"))
@@ -134,5 +137,6 @@ def test_evaluations_per_image(root: Path, sampler: Any, mixing: str, expected: 
     params["synthesize"] |= {"sampler": params["synthesize"]["sampler"] | sampler, "mixing": mixing}
     assert evaluations_per_image(params) == expected
     asked = Experiment("x", 0, {}, params, ["mixed"])
-    assert count_compute(asked, "mixed")["evaluations"] == expected * 80 * 12
+    pool = params["synthesize"]["num_classes"] * params["synthesize"]["images_per_class"]
+    assert count_compute(asked, "mixed")["evaluations"] == expected * pool
     assert count_compute(asked, "real")["evaluations"] == 0
