@@ -3,18 +3,23 @@
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
+from jaxtyping import Shaped
 from torch import Tensor
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 _PATIENCE = timedelta(hours=6)
 """How long processes wait for each other: the main one writes a large pool alone."""
+
+_ROWS_A_THREAD = 16
 
 
 def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
@@ -70,3 +75,24 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def join_parts(
+    compute: Callable[[slice], Tensor], num_rows: int, device: torch.device
+) -> Shaped[Tensor, "n *rest"]:
+    """Computes n rows; on a processor 16 at a time, each part on one thread, side by side.
+
+    A layer's last bits may depend on the number of threads that share it, and one thread a part
+    leaves no part of the work waiting. Other devices get all rows at once.
+    """
+    if device.type != "cpu":
+        return compute(slice(0, num_rows))
+    starts = range(0, num_rows, _ROWS_A_THREAD)
+    parts = [slice(start, min(start + _ROWS_A_THREAD, num_rows)) for start in starts]
+    threads = torch.get_num_threads()
+    workers = min(threads, len(parts))
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            return torch.cat(list(pool.map(compute, parts)))
+        finally:
+            torch.set_num_threads(threads)  # a thread that begins later asks for the last setting

@@ -1,6 +1,6 @@
 """Drawing many images: whole batches shared out among processes, restartable, order-free.
 
-Image k depends on its own sources, weights and noise seed alone: the network always sees exactly
+Image k depends on its own sources, weights and noise seed alone: a batch always has exactly
 `batch_size` rows, and row k always sits at the same place of the same batch.
 Dimensions: n images, c channels, h height, w width.
 """
@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
-from auggen.core.devices import to_device
+from auggen.core.devices import join_parts, to_device
 from auggen.core.progress import progress
 from auggen.diffusion.samplers import SamplerConfig, condition_denoiser, sample
 from auggen.faces.decode import to_uint8
@@ -83,9 +83,15 @@ def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]
     """Draws at most `batch_size` images; a short batch is padded by repeating its last row."""
     count = len(recipe)
     padded = recipe.part(torch.arange(generator.batch_size).clamp(max=count - 1))
+    return join_parts(
+        lambda rows: _draw(generator, padded.part(rows)), generator.batch_size, generator.device
+    )[:count]
+
+
+def _draw(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
     device, width = generator.device, generator.num_classes
-    i, j = to_device(padded.source_i, device), to_device(padded.source_j, device)
-    alpha, beta = to_device(padded.alpha, device), to_device(padded.beta, device)
+    i, j = to_device(recipe.source_i, device), to_device(recipe.source_j, device)
+    alpha, beta = to_device(recipe.alpha, device), to_device(recipe.beta, device)
     guidance = generator.sampler.guidance
     if generator.mixing == "score":
         one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
@@ -95,8 +101,8 @@ def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]
     else:
         c_star = mix_conditions(i, j, alpha, beta, width)
         denoise = condition_denoiser(generator.network, c_star, guidance)
-    noise = to_device(draw_noise(padded.seed, generator.image_shape), device)
-    return to_uint8(sample(denoise, noise, generator.sampler)[:count].cpu())
+    noise = to_device(draw_noise(recipe.seed, generator.image_shape), device)
+    return to_uint8(sample(denoise, noise, generator.sampler).cpu())
 
 
 def batches_of(num_images: int, batch_size: int) -> list[slice]:

@@ -6,7 +6,7 @@ from contextlib import redirect_stderr
 import pytest
 import torch
 
-from auggen.core.devices import resolve_precision, start_accelerator
+from auggen.core.devices import join_parts, resolve_precision, start_accelerator
 from auggen.core.progress import progress
 
 
@@ -29,6 +29,26 @@ def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
         assert accelerator.mixed_precision == "no"
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_parts_have_a_thread_each_and_keep_their_order(threads: int) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def compute(rows: slice) -> torch.Tensor:
+        seen.append((rows.stop - rows.start, torch.get_num_threads()))
+        return torch.arange(rows.start, rows.stop)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert join_parts(compute, 40, torch.device("cpu")).tolist() == list(range(40))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(seen) == [(8, 1), (16, 1), (16, 1)]
+    assert join_parts(compute, 40, torch.device("meta")).tolist() == list(range(40))
+    assert seen[-1][0] == 40
 
 
 def test_progress_is_silent_without_a_terminal() -> None:

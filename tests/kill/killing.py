@@ -189,6 +189,8 @@ class Killer:
         self.random = random.Random(seed)
         self.kills: list[Kill] = []
         self.foreign: list[Kill] = []
+        self.went_on: set[str] = set()
+        """Stages of which a run, killed or not, was seen to add to a state that it found."""
         self._ignored: set[Path] = set()
 
     def kill_foreign(self, stage: LongStage) -> None:
@@ -229,7 +231,10 @@ class Killer:
         began, found = time.time(), self._progress(stage) or 0
         trace = Trace([found])
         drawn = {path: path.stat().st_mtime_ns for path in self._files(stage, "batch-*")}
-        if not self._await_moment(stage, moment, process, trace):
+        came = self._await_moment(stage, moment, process, trace)
+        if 0 < found < trace.seen[-1]:
+            self.went_on.add(stage.name)
+        if not came:
             run.kill()  # it may be in any stage by now, and must survive that too
             return None
         partial = bool(self._partials())
