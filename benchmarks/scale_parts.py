@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from PIL import Image
@@ -24,7 +25,7 @@ from auggen.core.files import atomic_directory
 from auggen.core.seeds import torch_generator
 from auggen.diffusion.conditioning import ConditionLayer
 from auggen.diffusion.samplers import SamplerConfig
-from auggen.faces.decode import encode_png, to_uint8, to_unit
+from auggen.faces.decode import encode_png, to_unit
 from auggen.faces.images import make_batches, on_disk
 from auggen.faces.manifest import read_manifest
 from auggen.faces.shards import open_face_set
@@ -41,23 +42,22 @@ REAL_CLASSES, MIXED_CLASSES = 10_572, 20_000
 WIDTHS = {"condition_layer": 768, "margin_head": 512}
 
 
-def smooth_images(number: int) -> Tensor:
-    """Returns the people's images uint8 [n c h w] of block `number`."""
-    coarse = torch.randn(IMAGES_PER_PERSON, 3, PATCHES, PATCHES, generator=torch_generator(number))
-    return to_uint8(interpolate(coarse / 2, size=SIZE, mode="bicubic"))
+def smooth_image(number: int) -> Image.Image:
+    """Returns photograph `number`: random colours of a coarse grid, enlarged."""
+    coarse = np.random.default_rng(number).integers(0, 256, (PATCHES, PATCHES, 3), np.uint8)
+    return Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
 def source(out: Path, num_images: int) -> None:
     """Writes a tar of JPEG files, ten of each person."""
     with tarfile.open(out, "w") as archive:
-        for person in range(num_images // IMAGES_PER_PERSON):
-            for k, image in enumerate(smooth_images(person)):
-                stream = io.BytesIO()
-                Image.fromarray(image.permute(1, 2, 0).numpy()).save(stream, "JPEG", quality=90)
-                member = tarfile.TarInfo(f"p{person}/{k}.jpg")
-                member.size = stream.tell()
-                stream.seek(0)
-                archive.addfile(member, stream)
+        for number in range(num_images):
+            stream = io.BytesIO()
+            smooth_image(number).save(stream, "JPEG", quality=90)
+            member = tarfile.TarInfo("p{}/{}.jpg".format(*divmod(number, IMAGES_PER_PERSON)))
+            member.size = stream.tell()
+            stream.seek(0)
+            archive.addfile(member, stream)
 
 
 def recogniser(out: Path) -> None:
