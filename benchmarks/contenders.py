@@ -36,6 +36,8 @@ class Contender:
     """Runs one round and returns the number of images it went through."""
     facts: dict[str, object] = field(default_factory=dict)
     """What else the results should say, e.g. how often the network is evaluated."""
+    figures: list[float] = field(default_factory=list)
+    """What the last round found, for both sides must find the same."""
 
 
 def use_all_cores() -> None:
@@ -92,7 +94,7 @@ def main(comparison: str, contender: str) -> None:
             seconds = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             answer = {"images": images, "seconds": seconds, "peak_bytes": peak}
-            answer["threads"] = torch.get_num_threads()
+            answer |= {"threads": torch.get_num_threads(), "figures": [*map(float, ready.figures)]}
             print(json.dumps(answer), file=answers, flush=True)
 
 

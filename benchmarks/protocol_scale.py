@@ -197,8 +197,8 @@ def peer_folds(distances: Floats, is_same: npt.NDArray[np.bool_], folds: Ints) -
     return np.array(found)
 
 
-def bootstrap(made: IjbC, num_replicates: int = 1000) -> Floats:
-    """Replicates of the TAR at every false-accept rate, under weights of people."""
+def bootstrap(made: IjbC, num_replicates: int = 1000) -> list[float]:
+    """Mean replicate of the TAR at every false-accept rate, under weights of people."""
     index = PairIndex.build(made.first, made.second)
     scores, is_same = index.score(pool(made)), index.arrange(made.is_same)
     owners = people_of_templates(made.first, made.second, made.is_same, TEMPLATES)
@@ -206,7 +206,8 @@ def bootstrap(made: IjbC, num_replicates: int = 1000) -> Floats:
     weights = unit_weights("ijbc", int(owners.max()) + 1, num_replicates)
     genuine = (scores[is_same], sides[0][is_same].astype(np.int64))
     impostor = (scores[~is_same], sides[0][~is_same], sides[1][~is_same])
-    return weighted_tars(*genuine, *impostor, weights, FARS)
+    replicates = weighted_tars(*genuine, *impostor, weights, FARS)
+    return [float(mean) for mean in replicates.mean(axis=0)]
 
 
 def floor_of(made: IjbC) -> float:
@@ -218,42 +219,43 @@ def floor_of(made: IjbC) -> float:
     return time.perf_counter() - start
 
 
-def _contender(prepare: Callable[[], Callable[[], object]]) -> Callable[[Path], Contender]:
+def _keep(run: Callable[[], list[float]], facts: dict[str, object]) -> Contender:
+    figures: list[float] = []
+
+    def once() -> int:
+        figures[:] = run()
+        return 1
+
+    return Contender(once, facts, figures)
+
+
+def _contender(prepare: Callable[[], Callable[[], list[float]]]) -> Callable[[Path], Contender]:
     def build(_: Path) -> Contender:
         use_all_cores()
-        run = prepare()
-
-        def once() -> int:
-            print(run())  # to stderr, so that both sides' figures can be compared
-            return 1
-
-        return Contender(once)
+        return _keep(prepare(), {})
 
     return build
 
 
-def _ijbc(run: Callable[[IjbC], object], *, with_pairs: bool = True) -> Callable[[Path], Contender]:
+def _ijbc(
+    run: Callable[[IjbC], list[float]], *, with_pairs: bool = True
+) -> Callable[[Path], Contender]:
     def build(_: Path) -> Contender:
         use_all_cores()
         made = make_ijbc(with_pairs=with_pairs)
-
-        def once() -> int:
-            print(run(made))  # to stderr, so that both sides' figures can be compared
-            return 1
-
-        return Contender(once, {"floor_s": min(floor_of(made) for _ in range(3))})
+        return _keep(lambda: run(made), {"floor_s": min(floor_of(made) for _ in range(3))})
 
     return build
 
 
-def _cached() -> Callable[[], object]:
+def _cached() -> Callable[[], list[float]]:
     made = make_ijbc(with_pairs=True)
     index = PairIndex.build(made.first, made.second)
     return lambda: ours_1to1(made, index)
 
 
-def _tinyface(run: Callable[..., object]) -> Callable[[Path], Contender]:
-    def prepare() -> Callable[[], object]:
+def _tinyface(run: Callable[..., list[float]]) -> Callable[[Path], Contender]:
+    def prepare() -> Callable[[], list[float]]:
         made = make_tinyface()
         return lambda: run(*made)
 
@@ -264,12 +266,14 @@ def _folds(run: Callable[..., object], times: int) -> Callable[[Path], Contender
     made = make_folds()
 
     def build(_: Path) -> Contender:
+        figures: list[float] = []
+
         def once() -> int:
             for _ in range(times):
-                run(*made)
+                figures[:] = run(*made)
             return times
 
-        return Contender(once)
+        return Contender(once, figures=figures)
 
     return build
 

@@ -27,7 +27,8 @@ def run(contender: str, rounds: int) -> dict[str, Any]:
         answers = turns.rounds[contender]
         seconds = min(answer["seconds"] / answer["images"] for answer in answers)
         facts = turns.facts[contender]
-        return {**facts, "seconds": seconds, "peak_gb": turns.peak_gb(contender)}
+        found = {"figures": answers[-1]["figures"]}
+        return {**facts, **found, "seconds": seconds, "peak_gb": turns.peak_gb(contender)}
 
 
 def entry(ours: dict[str, Any], peer: dict[str, Any] | None, compared: str) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def entry(ours: dict[str, Any], peer: dict[str, Any] | None, compared: str) -> d
 def test_protocol(suite: str) -> None:
     mine, other, compared = SUITES[suite]
     ours, peer = run(mine, rounds=3), run(other, rounds=1)
+    common = len(peer["figures"])
+    assert ours["figures"][:common] == pytest.approx(peer["figures"], abs=1e-9)
     found = entry(ours, peer, compared)
     if suite == "ijbc_1to1":
         cached = run("1to1_cached", rounds=3)

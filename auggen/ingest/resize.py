@@ -16,6 +16,8 @@ def crop_and_resize(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = image[:, top : top + side, left : left + side]
+    if side == size:
+        return square.contiguous()
     return shrink(square, size) if side >= size else enlarge(square, size)
 
 
