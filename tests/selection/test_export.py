@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,13 @@ def test_real_people_alone(mixed: Path, tmp_path: Path, kind: ExportFormat) -> N
 def test_names_that_are_no_folders(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="gives no folder name"):
         write_folder(tmp_path, [b"a", b"b"], [0, 1], ["s1+s2", name])
+
+
+def test_many_folders_take_no_longer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "mkdir", lambda _: None)
+    begun = time.perf_counter()
+    write_folder(Path("nowhere"), [], [], [f"identity-{k}" for k in range(20_000)])
+    assert time.perf_counter() - begun < 2
 
 
 def test_used_folder_is_left_alone(mixed: Path, tmp_path: Path) -> None:
