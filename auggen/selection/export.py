@@ -3,6 +3,7 @@
 Encoded images are copied byte by byte. Rows go class by class, real images before synthetic ones.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,8 +108,12 @@ def check_export(train_dir: Path, out: Path) -> ExportSet:
         tables.append(_describe(pool, label, identities, synthetic=True, rows=taken))
         stored.append(_stored(pool))
         rows.append(taken)
-    if len(set(identities)) != len(identities):
-        raise UserError(f"{train_dir}: a real and a mixed identity have one name; rename it")
+    name, count = Counter(identities).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{train_dir}: a real and a mixed identity have one name, {name!r}; rename the real "
+            "one in `prepare.source` and run `dvc repro`"
+        )
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
     order = np.argsort(table["label"].to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)

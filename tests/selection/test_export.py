@@ -224,7 +224,7 @@ def test_one_name_for_two(mixed: Path, tmp_path: Path) -> None:
     manifest = json.loads((mixed / "manifest.json").read_text())
     manifest["identities"][0] = "s1/s2"
     (mixed / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="have one name"):
+    with pytest.raises(UserError, match=r"have one name, 's1/s2'; rename"):
         check_export(mixed, tmp_path / "out")
 
 
