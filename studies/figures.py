@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.sparse import coo_array
 
 from auggen.core.seeds import numpy_generator
 from auggen.protocols.bootstrap import (
@@ -32,7 +33,7 @@ from auggen.protocols.trials import Trials
 NUM_REPLICATES = 2000
 MAX_THRESHOLDS = 16_384
 """Up to so many impostor pairs every threshold counts; of more, as many as this, see below."""
-_REPLICATES_PER_BLOCK = 100
+_REPLICATES_PER_BLOCK, _WEIGHTS_PER_BLOCK = 100, 5_000_000
 _TARS = {name: name for name in map(tar_name, (1e-1, 1e-2, 1e-3))} | {"mean_tar": MEAN_TAR}
 REPORTED = {"pairs": _TARS, "templates": _TARS, "lowres": {"rank_1": "rank_1"}}
 """The figures of a protocol that get an interval: name in JSON -> name in tables of figures."""
@@ -122,14 +123,18 @@ def weighed_tars(trials: pd.DataFrame, weights: Float[np.ndarray, "r p"]) -> Fig
     thresholds = np.unique(ranked)[::-1]
     # The first threshold, highest first, that a score lies strictly above.
     passed = np.searchsorted(-thresholds, -scores, side="right")
-    pair = np.minimum(first, second) * num_people + np.maximum(first, second)
+    pair = np.minimum(first, second).astype(np.int64) * num_people + np.maximum(first, second)
     pairs, column = np.unique(pair[~is_same], return_inverse=True)
     genuine = _count(first[is_same], passed[is_same], num_people, len(thresholds))
-    impostor = _count(column, passed[~is_same], len(pairs), len(thresholds))
+    # A table of pairs of people by thresholds is nearly empty where there are many people.
+    shape = (len(thresholds) + 1, len(pairs))
+    impostor = coo_array((np.ones(len(column)), (passed[~is_same], column)), shape=shape).tocsr()
     tars = np.empty((len(weights), len(FARS)))
-    for start in range(0, len(weights), _REPLICATES_PER_BLOCK):
-        block = weights[start : start + _REPLICATES_PER_BLOCK]
-        rates = (block[:, pairs // num_people] * block[:, pairs % num_people]) @ impostor
+    most = max(1, min(_REPLICATES_PER_BLOCK, _WEIGHTS_PER_BLOCK // len(pairs)))
+    for start in range(0, len(weights), most):
+        block = weights[start : start + most]
+        costs = block.T[pairs // num_people] * block.T[pairs % num_people]
+        rates = np.ascontiguousarray((impostor @ costs).T).cumsum(axis=1)
         rates /= rates[:, -1:].copy()
         accepted = block @ genuine
         accepted /= accepted[:, -1:].copy()

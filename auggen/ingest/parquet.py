@@ -6,8 +6,8 @@ import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +33,23 @@ def open_parquet(source: Path) -> Iterator[Photos]:
     read brings all of them into a temporary file, one after another.
 
     Raises:
-        UserError: unreadable files, other columns, a missing image or label.
+        UserError: unreadable files, other columns, a missing image or label, no room for the
+            temporary file.
     """
     files = [source]
     if source.is_dir():
         files = sorted(source.glob("[!.]*.parquet"), key=lambda path: natural_key(path.name))
     labels, called = _read_labels(files)
     identities, rows, labels32 = sort_labels(labels, lambda label: called[label])
-    with tempfile.TemporaryFile() as store:
+    with _temporary(source) as store:
         ends = array("q")
 
         def fetch(row: int) -> bytes:
             if not ends:
-                _store_images(files, store, ends)
+                try:
+                    _store_images(files, store, ends)
+                except OSError as error:  # of writing, for `_naming` takes those of reading
+                    raise _no_room(source, error) from error
                 if len(ends) != len(labels):
                     raise UserError(f"{source}: {len(ends)} images for {len(labels)} labels")
             place = int(rows[row])
@@ -59,6 +63,21 @@ def open_parquet(source: Path) -> Iterator[Photos]:
             fetch=fetch,
             beside=lambda name: _read_beside(source, name),
         )
+
+
+def _temporary(source: Path) -> FileIO:
+    """Opens a file without a buffer, which a full disk would leave to be written on closing."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise _no_room(source, error) from error
+
+
+def _no_room(source: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{tempfile.tempdir or 'TMPDIR'}: no room for the images of {source} ({error.strerror}); "
+        "free some space there or set TMPDIR to a folder with more"
+    )
 
 
 def _read_beside(source: Path, name: str) -> bytes:
@@ -158,7 +177,7 @@ def _class_names(file: Path) -> list[str] | None:
     return called
 
 
-def _store_images(files: Sequence[Path], store: BinaryIO, ends: "array[int]") -> None:
+def _store_images(files: Sequence[Path], store: FileIO, ends: "array[int]") -> None:
     """Writes all images one after another, and notes where each ends."""
     end = 0
     for file in files:
@@ -172,10 +191,11 @@ def _store_images(files: Sequence[Path], store: BinaryIO, ends: "array[int]") ->
                         f"{file}: row {len(ends) - first} holds {size}; images must be inside, "
                         f"of at most {MAX_BYTES} bytes"
                     )
-                store.write(content)
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[store.write(rest) :]
                 end += len(content)
                 ends.append(end)
-    store.flush()
 
 
 def _image_columns(file: Path) -> Iterator[pa.Array]:

@@ -1,6 +1,7 @@
 """Verification by groups, as RFW asks: how alike are error rates at one threshold for all?
 
-Letters: n pairs, r replicates, u people.
+Letters: n pairs, g of them genuine, i impostor, m groups, r replicates, b of them held at a
+time.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 from auggen.measures.verification import tar_at_far, ten_fold_accuracy
-from auggen.protocols.listed_pairs import ACCURACY, pair_weights
-from auggen.protocols.outcome import Fact, Outcome, unit_weights
+from auggen.protocols.listed_pairs import ACCURACY, interval_facts, weigh_pairs
+from auggen.protocols.outcome import Fact, Outcome
 
 _ALPHA = 0.5
 FDR = "fdr"
@@ -46,14 +47,14 @@ def run_groups(
     names = [str(group) for group in unique]
     point = tar_at_far(-distances[is_same], -distances[~is_same], far)
     accepted = -distances > point.threshold
-    plain = np.ones((1, len(distances)))
-    if people is None:
-        weights = unit_weights(name, len(distances), num_replicates)
-    else:
-        size = 1 + max(int(people[0].max()), int(people[1].max()))
-        weights = pair_weights(unit_weights(name, size, num_replicates), *people, is_same)
-    figures = {key: float(v[0]) for key, v in _rates(plain, accepted, is_same, rows, names).items()}
-    replicates = _rates(weights, accepted, is_same, rows, names)
+    genuine, impostor = np.flatnonzero(is_same), np.flatnonzero(~is_same)
+    wrong, members = (~accepted[genuine], accepted[impostor]), (rows[genuine], rows[impostor])
+    blocks = weigh_pairs(name, genuine, impostor, people, num_replicates)
+    rates = np.concatenate([_rates(one, wrong, members) for one in blocks], axis=2)
+    replicates = _spread(rates, names)
+    equal = np.ones((1, len(genuine))), np.ones((1, len(impostor)))
+    plain = _spread(_rates(equal, wrong, members), names)
+    figures = {key: float(values[0]) for key, values in plain.items()}
     accuracies = []
     for row, group in enumerate(names):
         part = rows == row
@@ -67,18 +68,28 @@ def run_groups(
         "far": far,
         "false_accepts": point.false_accepts,
         "threshold": point.threshold,
-        "interval_over": "pairs" if people is None else "people",
     }
+    facts |= interval_facts(people is not None)
     # A group without errors makes the ratio infinite, which no table can hold.
     return Outcome({k: v for k, v in figures.items() if np.isfinite(v)}, replicates, facts)
 
 
 def _rates(
-    weights: Float[np.ndarray, "r n"],
-    accepted: Bool[np.ndarray, "n"],
-    is_same: Bool[np.ndarray, "n"],
-    rows: npt.NDArray[np.int64],
-    names: Sequence[str],
+    weights: tuple[Float[np.ndarray, "b g"], Float[np.ndarray, "b i"]],
+    wrong: tuple[Bool[np.ndarray, "g"], Bool[np.ndarray, "i"]],
+    groups: tuple[Int[np.ndarray, "g"], Int[np.ndarray, "i"]],
+) -> Float[np.ndarray, "2 m b"]:
+    """Returns FNMR and FMR of each group; every group has both kinds of pairs."""
+    kinds = []
+    for own, bad, rows in zip(weights, wrong, groups, strict=True):
+        members = [rows == row for row in range(rows.max() + 1)]
+        rates = [own[:, part] @ bad[part] / own[:, part].sum(axis=1) for part in members]
+        kinds.append(np.stack(rates))
+    return np.stack(kinds)
+
+
+def _spread(
+    rates: Float[np.ndarray, "2 m r"], names: Sequence[str]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Rates by group, their spread, and FDR (de Freitas Pereira, Marcel, arXiv 2011.02395).
 
@@ -86,13 +97,8 @@ def _rates(
     """
     found: dict[str, npt.NDArray[np.float64]] = {}
     gaps = []
-    for kind, chosen, wrong in (("fmr", ~is_same, accepted), ("fnmr", is_same, ~accepted)):
-        rates = []
-        for row, group in enumerate(names):
-            part = weights[:, chosen & (rows == row)]
-            rates.append(part @ wrong[chosen & (rows == row)] / part.sum(axis=1))
-            found[f"{kind}.{group}"] = rates[-1]
-        table = np.stack(rates)
+    for kind, table in (("fmr", rates[1]), ("fnmr", rates[0])):
+        found |= {f"{kind}.{group}": row for group, row in zip(names, table, strict=True)}
         gaps.append(table.max(axis=0) - table.min(axis=0))
         found[f"{kind}_std"] = table.std(axis=0)
         if (table > 0).all():

@@ -1,5 +1,6 @@
-"""What one model did on one test set of the field. Letters: r replicates, u units, n pairs."""
+"""What one model did on one test set of the field. Letters: r replicates, b of them, u units."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,8 +30,17 @@ class Outcome:
 
 def unit_weights(name: str, num_units: int, num_replicates: int) -> Float[np.ndarray, "r u"]:
     """Draws Dirichlet(1) weights of people or pairs, the same for every model."""
+    return next(weight_blocks(name, num_units, num_replicates, num_replicates))
+
+
+def weight_blocks(
+    name: str, num_units: int, num_replicates: int, most: int
+) -> Iterator[Float[np.ndarray, "b u"]]:
+    """Yields `unit_weights` from the first row on, at most so many replicates at a time."""
     generator = numpy_generator("benchmark", name)
-    return generator.dirichlet(np.ones(num_units), size=num_replicates)
+    for start in range(0, num_replicates, most):
+        size = min(most, num_replicates - start)
+        yield generator.dirichlet(np.ones(num_units), size=size)
 
 
 def outcome_files(name: str) -> tuple[str, str]:

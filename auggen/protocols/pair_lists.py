@@ -3,6 +3,7 @@
 Lines are counted from 1. Paths are relative to the list's folder and may not leave it.
 """
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -180,14 +181,14 @@ class _Builder:
     def __init__(self, path: Path, folder: Path) -> None:
         self.path, self.folder = path, folder
         self.rows: dict[Path, int] = {}
-        self.pairs: list[tuple[int, int]] = []
-        self.same: list[bool] = []
+        self.pairs = array("q")
+        self.same = array("b")
         self._stems: dict[Path, str] = {}
 
     def add(self, number: int, first: str, second: str, *, is_same: bool) -> None:
         """Adds a pair of images named by path."""
         where = f"{self.path}:{number}"
-        self.pairs.append((self._row(where, first), self._row(where, second)))
+        self.pairs.extend((self._row(where, first), self._row(where, second)))
         self.same.append(is_same)
 
     def add_people(self, number: int, words: list[str]) -> None:
@@ -229,7 +230,7 @@ class _Builder:
 
     def arrays(self) -> tuple[list[Path], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns the images and both columns of the pairs."""
-        pairs = np.array(self.pairs, dtype=np.int64).reshape(-1, 2)
+        pairs = np.array(self.pairs, np.int64).reshape(-1, 2)
         return list(self.rows), pairs[:, 0].copy(), pairs[:, 1].copy()
 
     def people(self) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 Encoded images are copied byte by byte. Rows go class by class, real images before synthetic ones.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
@@ -97,7 +99,7 @@ def check_export(train_dir: Path, out: Path) -> ExportSet:
     rows = [np.arange(len(real.paths))]
     if (train_dir / "selection.parquet").is_file():
         pool = open_face_set(train_dir / "synthetic")
-        selection = pd.read_parquet(train_dir / "selection.parquet")
+        selection = _read_selection(train_dir / "selection.parquet", real, pool)
         taken = selection["row"].to_numpy(np.int64)
         label = selection["label"].to_numpy(np.int64)
         classes = selection[label >= 0].drop_duplicates("label").sort_values("label")
@@ -106,13 +108,42 @@ def check_export(train_dir: Path, out: Path) -> ExportSet:
         tables.append(_describe(pool, label, identities, synthetic=True, rows=taken))
         stored.append(_stored(pool))
         rows.append(taken)
-    if len(set(identities)) != len(identities):
-        raise UserError(f"{train_dir}: a real and a mixed identity have one name; rename it")
+    name, count = Counter(identities).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{train_dir}: a real and a mixed identity have one name, {name!r}; rename the real "
+            "one in `prepare.source` and run `dvc repro`"
+        )
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
     order = np.argsort(table["label"].to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     size = real.manifest.image_size
     return ExportSet(identities, table, size, stored, np.concatenate(rows)[order])
+
+
+def _read_selection(path: Path, real: FaceSet, pool: FaceSet) -> pd.DataFrame:
+    """Reads row, label and pool_label of each chosen image. Raises UserError if they do not fit."""
+    try:
+        table = pd.read_parquet(path, columns=["row", "label", "pool_label"])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{path}: not a readable Parquet file with row, label and pool_label ({reason}); "
+            "delete it and run `dvc repro select`"
+        ) from error
+    label = table["label"]
+    if (
+        table.empty
+        or any(kind.kind != "i" for kind in table.dtypes)
+        or not table["row"].between(0, len(pool.paths) - 1).all()
+        or not table["pool_label"].between(0, pool.num_classes - 1).all()
+        or not label.between(-real.num_classes, label[label >= 0].nunique() - 1).all()
+    ):
+        raise UserError(
+            f"{path}: empty, or a row or label beyond the {len(pool.paths)} images and "
+            f"{pool.num_classes} classes of synthetic/; delete it and run `dvc repro select`"
+        )
+    return table
 
 
 def _describe(

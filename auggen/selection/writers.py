@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -85,9 +86,10 @@ def write_folder(
         UserError: an identity whose name is no good name of a folder.
     """
     folders = [name.replace("/", "+") for name in identities]
+    counts = Counter(folders)
     for name, place in zip(identities, folders, strict=True):
         odd = not place.isprintable() or "\\" in place or place.startswith(".")
-        if odd or not 0 < len(place.encode()) <= _LONGEST_NAME or folders.count(place) > 1:
+        if odd or not 0 < len(place.encode()) <= _LONGEST_NAME or counts[place] > 1:
             raise UserError(f"identity {name!r} gives no folder name; use another format")
         (folder / place).mkdir()
     names = []

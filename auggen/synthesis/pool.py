@@ -56,6 +56,26 @@ def choose_sources(
     return torch.arange(config.num_classes)[:, None].repeat(1, 2)
 
 
+def name_classes(sources: Int64[Tensor, "q 2"], real: Manifest) -> list[str]:
+    """Returns the name of each pool class: `s1/s2` for a mix, its own for a person drawn anew.
+
+    Raises:
+        UserError: a mix would be called as a real identity or another mix is.
+    """
+    names: list[str] = []
+    taken = set(real.identities)
+    for first, second in ([real.identities[k] for k in pair] for pair in sources.tolist()):
+        name = first if first == second else f"{first}/{second}"
+        if first != second and name in taken:
+            raise UserError(
+                f"identity {name!r}: the mix of {first!r} and {second!r} would have the same name; "
+                "rename the identities in `prepare.source` so that none holds `/`"
+            )
+        taken.add(name)
+        names.append(name)
+    return names
+
+
 def plan_pool(
     config: SynthesizeConfig, sources: Int64[Tensor, "q 2"], alpha: float, beta: float
 ) -> Recipe:
@@ -95,15 +115,14 @@ def write_pool(
         config: section `synthesize`.
         real: manifest of the training people, for their names.
         generator_digest: SHA-256 of the generator's files.
+
+    Raises:
+        UserError: two classes of one name, see `name_classes`.
     """
     each = config.images_per_class
     labels = torch.arange(len(recipe)) // each
-    names = [
-        real.identities[i] if i == j else f"{real.identities[i]}/{real.identities[j]}"
-        for i, j in zip(
-            recipe.source_i[::each].tolist(), recipe.source_j[::each].tolist(), strict=True
-        )
-    ]
+    sources = torch.stack([recipe.source_i[::each], recipe.source_j[::each]], dim=1)
+    names = name_classes(sources, real)
     pictures: list[list[Tensor]] = []
     described = repr((config, recipe.alpha[0].item(), recipe.beta[0].item(), generator_digest))
     digest = hashlib.sha256(f"{described}{real.source_digest}".encode()).hexdigest()

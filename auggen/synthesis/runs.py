@@ -24,7 +24,7 @@ from auggen.recognition.checkpoint import load_recogniser
 from auggen.synthesis.config import Mixing, SearchConfig, SynthesizeConfig
 from auggen.synthesis.generation import Generator, Recipe, draw_batch, drawn_images
 from auggen.synthesis.pixels import mix_photographs
-from auggen.synthesis.pool import choose_sources, plan_pool, write_pool
+from auggen.synthesis.pool import choose_sources, name_classes, plan_pool, write_pool
 from auggen.synthesis.search import meet_people, plan_search, search_mixing_weights, search_pairs
 from auggen.synthesis.search_files import read_weights, write_search
 
@@ -144,6 +144,7 @@ def run_synthesis(models: Models, search_dir: Path, out: Path, config: Synthesiz
     ]
     if accelerator.num_processes > 1:
         broadcast_object_list(sources)  # unlike devices may round similarities apart
+    name_classes(sources[0], manifest)  # a name that is taken is known before any image is drawn
     recipe = plan_pool(config, sources[0], weights.alpha, weights.beta)
     draw = models.drawer(config, accelerator)
     inputs = (models.real_dir, models.generator_dir, models.recogniser_dir, search_dir)

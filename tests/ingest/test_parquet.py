@@ -1,6 +1,9 @@
 """Parquet as other tools write it: any compression, order and number of files."""
 
 import json
+import resource
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import pytest
 
 from auggen.core.errors import UserError
 from auggen.ingest import parquet
+from auggen.ingest.config import PrepareConfig
+from auggen.ingest.prepare import plan
 from auggen.ingest.source import open_photos
 from tests.ingest.writers import jpegs
 
@@ -156,3 +161,29 @@ def test_mutations_end_in_our_error(tmp_path: Path) -> None:
         except UserError:
             outcomes["refused"] += 1
     assert outcomes["refused"] > 20, outcomes
+
+
+def test_full_disk_is_no_unreadable_image(
+    tmp_path: Path, make_config: Callable[..., PrepareConfig]
+) -> None:
+    """A limit on the size of files makes a real write fail half-way."""
+    pq.write_table(table(images=jpegs(6, size=200)), tmp_path / "a.parquet")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_photos(tmp_path) as photos:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(UserError) as caught:
+                plan(photos, tmp_path, make_config())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == (
+        f"{tempfile.gettempdir()}: no room for the images of {tmp_path} (File too large); "
+        "free some space there or set TMPDIR to a folder with more"
+    )
+
+
+def test_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(table(), tmp_path / "a.parquet")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match=r"absent: no room for the images of .* set TMPDIR"):
+        listing(tmp_path)

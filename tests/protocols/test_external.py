@@ -111,6 +111,7 @@ def test_bin_accuracy_is_that_of_contiguous_folds(tmp_path: Path) -> None:
     assert outcome.figures["accuracy"] == accuracy.mean()
     assert outcome.figures["accuracy_std"] == accuracy.std()
     assert outcome.facts["interval_over"] == "pairs"
+    assert outcome.facts["conditions"] == "interval over pairs, not people: too narrow"
 
 
 def test_lfw_agrees_with_its_lines(tmp_path: Path) -> None:
@@ -130,6 +131,7 @@ def test_lfw_agrees_with_its_lines(tmp_path: Path) -> None:
     accuracy = ten_fold_accuracy(np.array(distances), np.array(labels), folds)
     assert outcome.figures["accuracy"] == accuracy.mean()
     assert outcome.facts["interval_over"] == "people"
+    assert "conditions" not in outcome.facts
 
 
 def slow_templates(made: Ijb, row: dict[str, bool]) -> dict[int, Any]:

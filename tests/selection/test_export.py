@@ -2,7 +2,9 @@
 
 import json
 import struct
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,6 +200,13 @@ def test_names_that_are_no_folders(tmp_path: Path, name: str) -> None:
         write_folder(tmp_path, [b"a", b"b"], [0, 1], ["s1+s2", name])
 
 
+def test_many_folders_take_no_longer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "mkdir", lambda _: None)
+    begun = time.perf_counter()
+    write_folder(Path("nowhere"), [], [], [f"identity-{k}" for k in range(20_000)])
+    assert time.perf_counter() - begun < 2
+
+
 def test_used_folder_is_left_alone(mixed: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     check_export(mixed, tmp_path / "out")
@@ -215,7 +224,32 @@ def test_one_name_for_two(mixed: Path, tmp_path: Path) -> None:
     manifest = json.loads((mixed / "manifest.json").read_text())
     manifest["identities"][0] = "s1/s2"
     (mixed / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="have one name"):
+    with pytest.raises(UserError, match=r"have one name, 's1/s2'; rename"):
+        check_export(mixed, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "not a readable Parquet file"),
+        (lambda path: path.write_bytes(b"PAR1 and more"), "not a readable Parquet file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-20]), "not a readable Parquet file"),
+        (lambda path: path.write_bytes(path.read_bytes()[60:]), "not a readable Parquet file"),
+        (
+            lambda path: CHOSEN.drop(columns="row").to_parquet(path),
+            "with row, label and pool_label",
+        ),
+        (lambda path: CHOSEN.head(0).to_parquet(path), "empty, or a row or label"),
+        (lambda path: CHOSEN.astype(str).to_parquet(path), "empty, or a row or label"),
+        (lambda path: CHOSEN.assign(row=6).to_parquet(path), "beyond the 6 images"),
+        (lambda path: CHOSEN.assign(pool_label=3).to_parquet(path), "and 3 classes of synthetic/"),
+        (lambda path: CHOSEN.assign(label=-4).to_parquet(path), "empty, or a row or label"),
+        (lambda path: CHOSEN.assign(label=5).to_parquet(path), "empty, or a row or label"),
+    ],
+)
+def test_broken_selection(mixed: Path, tmp_path: Path, spoil: Any, reason: str) -> None:
+    spoil(mixed / "selection.parquet")
+    with pytest.raises(UserError, match=rf"selection\.parquet: .*{reason}.*dvc repro select"):
         check_export(mixed, tmp_path / "out")
 
 

@@ -1,5 +1,6 @@
 """Gains and intervals on simulated recognisers: against a loop, and how often they cover 0."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from auggen.protocols.bootstrap import FARS, draw_seeds, verification_figures
 from auggen.protocols.config import Benchmark
 from auggen.protocols.trials import Trials
 from studies.figures import (
+    MAX_THRESHOLDS,
     NUM_REPLICATES,
     Measured,
     compute_gains,
@@ -111,6 +113,34 @@ def test_counting_by_threshold_changes_nothing() -> None:
     exact = verification_figures(table, weights)
     for name, values in weighed_tars(table.sample(frac=1, random_state=0), weights).items():
         np.testing.assert_allclose(values, exact[name], atol=1e-12)
+
+
+def test_counting_block_by_block_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = Faces(9, 5, seed=2)
+    table = faces.trials(faces.train()).verification
+    assert table is not None
+    table["score"] = table["score"].round(2)
+    weights = np.stack([*person_weights([str(i) for i in range(9)], 150).values()], axis=1)
+    whole = weighed_tars(table, weights)
+    for size in (1, 700):
+        monkeypatch.setattr("studies.figures._WEIGHTS_PER_BLOCK", size)
+        for name, values in weighed_tars(table, weights).items():
+            np.testing.assert_allclose(values, whole[name], atol=1e-12)
+
+
+def test_memory_does_not_grow_with_pairs_of_people() -> None:
+    people = 90
+    faces = Faces(people, 3, seed=4)
+    table = faces.trials(faces.train()).verification
+    assert table is not None
+    weights = np.stack([*person_weights([str(i) for i in range(people)], 20).values()], axis=1)
+    tracemalloc.start()
+    weighed_tars(table, weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (
+        peak < people * (people - 1) / 2 * MAX_THRESHOLDS * 8 / 4
+    )  # a quarter of a table of counts
 
 
 def test_fewer_thresholds_change_little_and_never_for_the_better(

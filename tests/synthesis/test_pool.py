@@ -11,7 +11,7 @@ from auggen.core.seeds import derive_seed
 from auggen.faces.manifest import Manifest
 from auggen.faces.shards import read_face_set, write_face_set
 from auggen.synthesis.config import SynthesizeConfig
-from auggen.synthesis.pool import choose_sources, plan_pool, write_pool
+from auggen.synthesis.pool import choose_sources, name_classes, plan_pool, write_pool
 
 PEOPLE = 5
 
@@ -124,6 +124,30 @@ def test_real_people_keep_their_names(
     (tmp_path / "pool").mkdir()
     manifest = write_pool(tmp_path / "pool", draw(6), recipe, none, real, "digest")
     assert manifest.identities == ["s0", "s1"]
+
+
+@pytest.mark.parametrize(
+    ("people", "reason"),
+    [
+        (["a", "b", "a/b", "c", "d"], "identity 'a/b': the mix of 'a' and 'b'"),
+        (["a", "b/c", "a/b", "c", "d"], "identity 'a/b/c': the mix of 'a/b' and 'c'"),
+    ],
+)
+def test_names_that_are_taken_are_refused_before_anything_is_drawn(
+    config: SynthesizeConfig, real: Manifest, tmp_path: Path, people: list[str], reason: str
+) -> None:
+    whole = config.model_copy(update={"num_classes": 10})
+    recipe = plan_pool(whole, sources_of(whole), 0.7, 0.6)
+    named = real.model_copy(update={"identities": people})
+    images = (pytest.fail("an image was drawn") for _ in range(30))
+    with pytest.raises(UserError, match=f"{reason}.*rename the identities"):
+        write_pool(tmp_path, images, recipe, whole, named, "digest")
+
+
+def test_a_slash_alone_does_no_harm(real: Manifest) -> None:
+    named = real.model_copy(update={"identities": ["a/b", "c", "d/e", "a", "f"]})
+    sources = torch.tensor([[0, 1], [1, 2], [3, 3]])
+    assert name_classes(sources, named) == ["a/b/c", "c/d/e", "a"]
 
 
 def test_an_iterator_that_ends_early_is_noticed(
