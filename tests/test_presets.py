@@ -139,7 +139,7 @@ COMMANDS = {
     "synthesize": (stages.synthesize, "synthesize train generator recogniser search out"),
     "score": (stages.select, "score train pool recogniser out"),
     "select": (stages.select, "select train pool scores out"),
-    "evaluate": (stages.evaluate, "evaluate test recogniser out"),
+    "evaluate": (stages.evaluate, "evaluate test train recogniser out"),
     "compare": (stages.evaluate, "compare results out"),
 }
 """Each stage's script and command, with the folders of `run_folder`."""

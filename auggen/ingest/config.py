@@ -17,6 +17,9 @@ class PrepareConfig(Section):
     landmarks: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     """File in the source with five landmarks an image, see `ingest/landmarks.py`: faces are aligned
     to ArcFace's template. `none`: the central square is cut out."""
+    exclude: Annotated[str, Field(min_length=1)]
+    """CSV list of people and images to leave out, as `evaluate` writes it (overlap.csv), see
+    `ingest/exclude.py`; a dep in dvc.yaml. `none`: nobody."""
     image_size: Annotated[int, Field(ge=8)]
     """Height and width of the prepared images, pixels."""
     channels: Literal[1, 3]

@@ -20,6 +20,7 @@ from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
+from auggen.ingest.exclude import NO_LIST, Excluded, read_excluded
 from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
 from auggen.ingest.photos import Photo, Photos
 from auggen.ingest.resize import crop_and_resize
@@ -43,15 +44,21 @@ class Plan:
     """Of each row, in pixels; None: faces are not aligned."""
     num_repeats: int
     """Photographs left out because the same identity has the same bytes already."""
+    left_out: str
+    """What `prepare.exclude` left out, in words; empty without a list."""
 
 
 def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
     """Checks a source and splits its people; reads every file once, decodes none.
 
     Raises:
-        UserError: the same bytes under two identities, an identity with too few images, a single
-            identity, a split that is impossible, too few pairs for a benchmark.
+        UserError: a wrong list of people to leave out, the same bytes under two identities, an
+            identity with too few images, a single identity, a split that is impossible, too few
+            pairs for a benchmark.
     """
+    excluded = None
+    if config.exclude != NO_LIST:
+        excluded = read_excluded(photos, source, Path(config.exclude))
     landmarks = None
     if config.landmarks != NO_LANDMARKS:
         landmarks = read_landmarks(photos, source, config.landmarks)
@@ -61,25 +68,60 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
         digest = hashlib.sha256(_read(photo, source)).digest()
         source_digest.update(photo.name.encode() + b"\0" + digest)
         digests += digest
-    rows = np.arange(len(photos))
+    rows, left_out = np.arange(len(photos)), ""
+    if excluded is not None:
+        rows, digests, left_out = _leave_out(photos, excluded, digests)
     repeats = _find_repeats(photos, rows, digests, source)
+    num_repeats = len(repeats)
     rows = np.delete(rows, repeats)
-    edges = np.searchsorted(photos.labels[rows], np.arange(1, len(photos.identities)))
-    people = dict(zip(photos.identities, np.split(rows, edges), strict=True))
-    for identity, images in people.items():
-        if len(images) < config.min_images:
-            raise UserError(
-                f"{source}: identity {identity!r} has {len(images)} different images, "
-                f"`prepare.min_images` is {config.min_images}; add images or remove the identity"
-            )
+    people = _by_person(photos, rows, source, config)
     if config.max_images:
         people = {name: _draw(rows, name, config.max_images) for name, rows in people.items()}
-    if len(people) < 2:
-        raise UserError(f"{source}: only one identity, {photos.identities[0]!r}; add others")
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
-    return Plan(people, split, source_digest.hexdigest(), landmarks, len(repeats))
+    return Plan(people, split, source_digest.hexdigest(), landmarks, num_repeats, left_out)
+
+
+def _by_person(photos: Photos, rows: Rows, source: Path, config: PrepareConfig) -> dict[str, Rows]:
+    """Returns the rows of each person who has any.
+
+    Raises:
+        UserError: an identity with too few images, or a single one.
+    """
+    edges = np.searchsorted(photos.labels[rows], np.arange(1, len(photos.identities)))
+    split = zip(photos.identities, np.split(rows, edges), strict=True)
+    people = {name: images for name, images in split if len(images)}
+    for identity, images in people.items():
+        if len(images) < config.min_images:
+            remedy = "add images or remove the identity"
+            if config.exclude != NO_LIST:
+                remedy += f" (a line of sign `name` in {config.exclude})"
+            raise UserError(
+                f"{source}: identity {identity!r} has {len(images)} different images, "
+                f"`prepare.min_images` is {config.min_images}; {remedy}"
+            )
+    if len(people) < 2:
+        found = f"only one identity, {next(iter(people))!r}" if people else "nobody is left"
+        raise UserError(f"{source}: {found}; add others")
+    return people
+
+
+def _leave_out(
+    photos: Photos, excluded: Excluded, digests: bytearray
+) -> tuple[Rows, bytearray, str]:
+    """Returns the rows that stay, their part of `digests`, and in words what goes.
+
+    A photograph goes with every other of the same bytes.
+    """
+    table = np.frombuffer(digests, np.uint8).reshape(len(photos), -1)
+    listed = {table[row].tobytes() for row in excluded.rows}
+    named = np.array([name in excluded.people for name in photos.identities])
+    people = named[photos.labels]
+    single = np.array([row.tobytes() in listed for row in table]) & ~people
+    stay = np.flatnonzero(~(people | single))
+    told = f"{len(excluded.people)} people and {int(single.sum())} images of others left out"
+    return stay, bytearray(table[stay].tobytes()), told
 
 
 def _draw(rows: Rows, identity: str, most: int) -> Rows:
@@ -127,7 +169,10 @@ def prepare(
             if out is not train:
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
-        return f"{', '.join(parts)}; {planned.num_repeats} repeated files left out"
+        parts = [", ".join(parts), f"{planned.num_repeats} repeated files left out"]
+        if planned.left_out:
+            parts.append(f"{config.exclude}: {planned.left_out}")
+        return "; ".join(parts)
 
 
 def _decode_photos(

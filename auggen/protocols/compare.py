@@ -4,7 +4,7 @@ Letters: r replicates, p people, s seeds.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -52,9 +52,11 @@ class Comparison:
     roc: pd.DataFrame
     """log10_far, then the mean TAR of each benchmark and arm, `<benchmark>_<arm>`."""
     conditions: dict[str, str]
-    """How each test set of the field was run, where that is no standard."""
+    """How each test set of the field was run, and what of the training set is in it."""
     warnings: list[str]
     """Why a headline is too thin to publish."""
+    overlap: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The same as counts by sign, see `overlap`."""
 
 
 def compare_models(
@@ -92,7 +94,8 @@ def compare_models(
         if all(trials.verification is not None for arm in ARMS for trials in models[arm]):
             roc |= {f"{benchmark.name}_{arm}": _mean_roc(models[arm]) for arm in ARMS}
     points += external_points(evaluate.external, results.external, seeds, config)
-    return Comparison(points, pd.DataFrame(roc), results.conditions(), warnings)
+    conditions, overlap = results.conditions(), results.overlap()
+    return Comparison(points, pd.DataFrame(roc), conditions, warnings, overlap)
 
 
 def all_figures(trials: Trials, weights: Float[np.ndarray, "r p"]) -> Figures:

@@ -1,5 +1,6 @@
 """One model on every benchmark of the held-out people, and on test sets of the field."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,13 +13,21 @@ from torch import Tensor, nn
 
 from auggen.core.errors import UserError
 from auggen.core.files import write_json
-from auggen.faces.shards import read_face_set
+from auggen.faces.images import ImageRows
+from auggen.faces.shards import FaceSet, read_face_set
 from auggen.measures.embeddings import Images, embed_images
 from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.embedding_cache import EmbeddingCache
 from auggen.protocols.external import TestSet
 from auggen.protocols.lowres import run_lowres
 from auggen.protocols.outcome import Outcome, write_outcome
+from auggen.protocols.overlap import (
+    OVERLAP_NAME,
+    Finding,
+    find_overlap,
+    overlap_facts,
+    write_findings,
+)
 from auggen.protocols.pairs import run_pairs
 from auggen.protocols.templates import run_templates
 from auggen.protocols.trials import Trials, write_trials
@@ -73,51 +82,77 @@ def embedder(
 
 def fill_caches(
     sets: list[TestSet],
+    training: FaceSet | None,
     model_dir: Path,
     embed: Callable[[Images], Tensor],
     config: EvaluateConfig,
     run: Accelerator,
 ) -> list[EmbeddingCache]:
-    """Embeds the images of every test set; all processes call this and share the work.
+    """Embeds all images of every test set, then the training set; processes share the work.
+
+    Args:
+        sets: see `open_test_sets`.
+        training: what the models were trained on; None: its cache is not made.
+        model_dir: folder of the model.
+        embed: see `embedder`.
+        config: batch size and flip.
+        run: all processes call this.
+
+    Returns:
+        A cache for each test set; the last is the training set's.
 
     Raises:
         UserError: an image cannot be decoded; names the test set and the image.
     """
+    lists: list[tuple[str, Tensor | ImageRows, str]]
+    lists = [(one.row.name, one.images, one.digest) for one in sets]
+    if training is not None:
+        digest = hashlib.sha256(training.manifest.model_dump_json().encode()).hexdigest()
+        lists.append(("training set", training.images, digest))
     caches = []
-    for one in sets:
-        key = (model_dir, one.images, one.digest)
+    for name, images, digest in lists:
+        key = (model_dir, images, digest)
         caches.append(EmbeddingCache.of(*key, batch_size=config.batch_size, flip=config.flip))
-        with _named(one):
-            caches[-1].fill(one.images, embed, run)
+        with _named(name):
+            caches[-1].fill(images, embed, run)
     return caches
 
 
 def evaluate_test_sets(
-    sets: list[TestSet], caches: list[EmbeddingCache], out: Path
+    sets: list[TestSet], training: FaceSet | None, caches: list[EmbeddingCache], out: Path
 ) -> dict[str, Outcome]:
-    """Runs the test sets of the field and writes figures and replicates of each.
+    """Runs the test sets of the field; says what of the training set is in them.
 
     Args:
         sets: see `open_test_sets`.
-        caches: their embeddings.
-        out: gets a JSON and a Parquet file for each.
+        training: what the models were trained on; None: no look for an overlap.
+        caches: what `fill_caches` returned for these two.
+        out: gets a JSON and a Parquet file for each test set, and overlap.csv.
 
     Raises:
         UserError: an embedding is not finite or a cache is damaged; names the test set.
     """
     outcomes: dict[str, Outcome] = {}
-    for one, cache in zip(sets, caches, strict=True):
-        with _named(one):
+    findings: list[Finding] = []
+    for one, cache in zip(sets, caches, strict=training is None):
+        with _named(one.row.name):
             outcome = one.run(cache.read())
-        outcome = replace(outcome, facts={**outcome.facts, "list": one.digest})
+        facts = {**outcome.facts, "list": one.digest}
+        if training is not None:
+            found = find_overlap(training, caches[-1], one, cache)
+            facts |= overlap_facts(found)
+            findings += found
+        outcome = replace(outcome, facts=facts)
         write_outcome(out, one.row.name, one.row.protocol, outcome)
         outcomes[one.row.name] = outcome
+    if training is not None:
+        write_findings(out / OVERLAP_NAME, findings)
     return outcomes
 
 
 @contextmanager
-def _named(one: TestSet) -> Iterator[None]:
+def _named(name: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"`{one.row.name}`: {error}") from error
+        raise UserError(f"`{name}`: {error}") from error

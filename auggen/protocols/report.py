@@ -1,5 +1,6 @@
 """The files of a comparison, and its table for a terminal."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pandas as pd
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes, write_json
 from auggen.protocols.compare import Comparison
+from auggen.protocols.outcome import Outcome
+from auggen.protocols.overlap import read_facts, tell_counts
 from auggen.protocols.plots import draw_gains, draw_roc
 from auggen.protocols.point import MEAN, Point
 from auggen.protocols.results import ARMS
@@ -26,8 +29,9 @@ _GAIN = "gain"
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Writes operating_points.csv, plots/, benchmarks.csv and compare.json into a folder.
 
-    compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions;
-    benchmarks.csv holds the same of every figure, a line each, and how a test set was run.
+    compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions,
+    for a test set of the field also how much of the training set is in it. benchmarks.csv holds
+    the same of every figure, a line each, and how a test set was run.
     """
     points = pd.DataFrame([asdict(point) for point in comparison.points])
     points[_NUMBERS] = points[_NUMBERS].astype(float).round(_DECIMALS) + 0.0  # no -0.0
@@ -39,7 +43,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         draw_gains(gains.dropna(subset="low"), plots / "gain.png")
     _write_csv(folder / POINTS_NAME, points)
     _write_csv(folder / BENCHMARKS_NAME, _all_figures(points, comparison.conditions))
-    write_json(folder / HEADLINE_NAME, _headlines(points))
+    write_json(folder / HEADLINE_NAME, _headlines(points, comparison.overlap))
 
 
 def read_points(folder: Path) -> pd.DataFrame:
@@ -85,6 +89,11 @@ def format_table(points: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def tell_overlap(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Returns what each test set shares with the training set, a line each."""
+    return [f"{name}: {tell_counts(read_facts(one.facts))}" for name, one in outcomes.items()]
+
+
 def _points(fraction: float) -> str:
     return f"{100 * fraction:+.1f}"
 
@@ -105,9 +114,15 @@ def _by_metric(points: pd.DataFrame) -> dict[tuple[str, str], dict[str, dict[str
     return rows
 
 
-def _headlines(points: pd.DataFrame) -> dict[str, dict[str, float]]:
+def _headlines(
+    points: pd.DataFrame, overlap: Mapping[str, dict[str, int]]
+) -> dict[str, dict[str, Any]]:
     chosen = points[(points["seed"] == MEAN) & points["headline"]]
-    return {benchmark: _in_one_line(arms) for (benchmark, _), arms in _by_metric(chosen).items()}
+    return {
+        benchmark: _in_one_line(arms)
+        | ({"overlap": overlap[benchmark]} if benchmark in overlap else {})
+        for (benchmark, _), arms in _by_metric(chosen).items()
+    }
 
 
 def _in_one_line(arms: dict[str, dict[str, Any]]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from auggen.core.files import read_json
 from auggen.protocols.config import Benchmark, EvaluateConfig
 from auggen.protocols.evaluate import METRICS_NAME
 from auggen.protocols.outcome import Outcome, outcome_files, read_outcome
+from auggen.protocols.overlap import OVERLAP_NAME, read_facts, tell_counts
 from auggen.protocols.trials import (
     IDENTIFICATION_COLUMNS,
     VERIFICATION_COLUMNS,
@@ -37,10 +38,17 @@ class Results:
     """The same of the test sets of the field."""
 
     def conditions(self) -> dict[str, str]:
-        """Returns how each test set was run, where it says so."""
-        first = {name: arms[ARMS[0]][0].facts for name, arms in self.external.items()}
-        found = {name: facts.get("conditions") for name, facts in first.items()}
-        return {name: words for name, words in found.items() if isinstance(words, str)}
+        """Returns how each test set was run, and what of the training set is in it."""
+        overlap = {name: tell_counts(counts) for name, counts in self.overlap().items()}
+        found = {
+            name: (arms[ARMS[0]][0].facts.get("conditions"), overlap[name])
+            for name, arms in self.external.items()
+        }
+        return {name: "; ".join(str(one) for one in told if one) for name, told in found.items()}
+
+    def overlap(self) -> dict[str, dict[str, int]]:
+        """Returns what each test set shares with the training set, as the first real model says."""
+        return {name: read_facts(arms[ARMS[0]][0].facts) for name, arms in self.external.items()}
 
 
 def read_results(folder: Path, config: EvaluateConfig, seeds: list[int]) -> Results:
@@ -58,6 +66,7 @@ def read_results(folder: Path, config: EvaluateConfig, seeds: list[int]) -> Resu
         kinds = _KINDS[benchmark.protocol]
         files |= {f for f, kind in zip(trial_files(benchmark.name), kinds, strict=True) if kind}
     files |= {file for row in config.external for file in outcome_files(row.name)}
+    files |= {OVERLAP_NAME} if config.external else set()
     for arm in ARMS:
         for key in keys[arm]:
             _check_entries(folder / key, files)

@@ -38,6 +38,7 @@ def make_config() -> MakeConfig:
         section = {
             "source": "faces",
             "landmarks": "none",
+            "exclude": "none",
             "image_size": 8,
             "channels": 1,
             "min_images": 4,

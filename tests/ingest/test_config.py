@@ -23,6 +23,7 @@ from auggen.ingest.config import PrepareConfig
         ({"colour": True}, "colour"),
         ({"landmarks": "../five.txt"}, "landmarks"),
         ({"landmarks": ""}, "landmarks"),
+        ({"exclude": ""}, "exclude"),
     ],
 )
 def test_refused(

@@ -110,6 +110,21 @@ def test_a_seed_more_runs_that_seed_alone(shared: Project) -> None:
         path.write_text(before)
 
 
+def test_an_edited_list_of_whom_to_leave_out_makes_prepare_stale(project: Project) -> None:
+    params, path = project.folder / "params.yaml", project.folder / "list.csv"
+    people = json.loads((project.folder / "data/train/real/manifest.json").read_text())
+    first, second = people["identities"][:2]
+    path.write_text(f"sign,identity,training_image\nname,{first},\n")
+    params.write_text(params.read_text().replace("exclude: none", "exclude: list.csv"))
+    assert "list.csv: 1 people and 0 images" in project.run("dvc", "repro", "prepare")
+    assert "prepare" not in stale(project)
+    path.write_text(path.read_text() + f"name,{second},\n")
+    assert "prepare" in stale(project)
+    params.write_text(params.read_text().replace("list.csv", "results/real-0/overlap.csv"))
+    refused = project.run("dvc", "repro", "--dry", fails=True)
+    assert "both a dependency and an output" in refused
+
+
 def test_a_new_photograph_makes_prepare_stale(project: Project) -> None:
     raw = project.folder / "data" / "raw"
     person = sorted(path for path in (raw / "orl").iterdir() if path.is_dir())[0]

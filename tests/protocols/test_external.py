@@ -245,9 +245,10 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     images, labels = pickle.loads(path.read_bytes())  # noqa: S301
     images[7] = images[7][:40]
     path.write_bytes(pickle.dumps((images, labels)))
-    sets, caches = open_test_sets(configure("bin", path), MANIFEST), None
+    config, caches = configure("bin", path), None
+    sets = open_test_sets(config, MANIFEST)
     with pytest.raises(UserError, match=r"`x`: .*x\.bin: image 7: not a readable"):
-        caches = fill_caches(sets, tmp_path, embed, configure("bin", path), Accelerator(cpu=True))
+        caches = fill_caches(sets, None, tmp_path, embed, config, Accelerator(cpu=True))
     assert caches is None
 
 
@@ -309,8 +310,8 @@ def test_outcomes_are_written_and_read(tmp_path: Path, monkeypatch: pytest.Monke
     sets = open_test_sets(config, MANIFEST)
     (tmp_path / "model").mkdir()
     (tmp_path / "out").mkdir()
-    caches = fill_caches(sets, tmp_path / "model", embed, config, Accelerator(cpu=True))
-    outcome = evaluate_test_sets(sets, caches, tmp_path / "out")["x"]
+    caches = fill_caches(sets, None, tmp_path / "model", embed, config, Accelerator(cpu=True))
+    outcome = evaluate_test_sets(sets, None, caches, tmp_path / "out")["x"]
     found = read_outcome(tmp_path / "out", "x", "pair_list")
     assert found.figures == outcome.figures
     assert found.facts == outcome.facts

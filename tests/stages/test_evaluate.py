@@ -44,6 +44,7 @@ PREPARE = PrepareConfig(
     images_per_template=2,
     lowres_pixels=6,
     landmarks="none",
+    exclude="none",
 )
 
 
@@ -75,8 +76,11 @@ def invoke(*arguments: str | Path) -> str:
     return result.stdout
 
 
-def run_evaluate(project: Path, key: str, out: Path, *options: str) -> str:
-    where = (project / "validation", project / "models" / key, out)
+def run_evaluate(
+    project: Path, key: str, out: Path, *options: str, data: Path | None = None
+) -> str:
+    """`project / "train"` is not there: without test sets of the field nobody reads it."""
+    where = (data or project / "validation", project / "train", project / "models" / key, out)
     return invoke("evaluate", *where, "--params", project / "params.yaml", *options)
 
 
@@ -119,9 +123,9 @@ def test_missing_inputs_are_named(project: Path, tmp_path: Path) -> None:
     params = ("--params", str(project / "params.yaml"))
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"absent.*missing"):
-        invoke("evaluate", tmp_path / "absent", project / "models" / "real-0", out, *params)
+        run_evaluate(project, "real-0", out, data=tmp_path / "absent")
     with pytest.raises(UserError, match=r"absent.*no such checkpoint"):
-        invoke("evaluate", project / "validation", project / "models" / "absent", out, *params)
+        run_evaluate(project, "absent", out)
     with pytest.raises(UserError, match="results: missing; run `dvc repro`"):
         invoke("compare", tmp_path / "results", out, *params)
     with pytest.raises(UserError, match=r"operating_points\.csv: missing"):

@@ -14,6 +14,7 @@ SECTION = """\
 prepare:
   source: data/raw/orl
   landmarks: none
+  exclude: none
   image_size: 16
   channels: 1
   min_images: 4
