@@ -74,6 +74,7 @@ def write_params(path: Path, mix_ratio: float) -> None:
     params["prepare"] |= {
         "image_size": 112, "channels": 3, "validation": 0.05, "test": 0.05,
         "validation_identities": [], "lowres_pixels": 16, "landmarks": "none",
+        "exclude": os.devnull,
     }  # fmt: skip
     params["score"]["batch_size"] = 128
     params["select"] |= {"rule": "between", "images_per_class": 10}

@@ -105,6 +105,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     settings = read_settings(root / "presets" / "casia.yaml")
     faces = draw_faces(PEOPLE * EACH, settings.prepare.channels, SIDE)
     write_photos(folder / "photos", faces, PEOPLE)
+    shutil.copytree(
+        root / "data", folder / "data", ignore=lambda _, names: {*names} - {"exclude.csv"}
+    )
     for number in range(FEW):
         shutil.copytree(folder / "photos" / f"p{number}", folder / "few" / f"p{number}")
     config = settings.prepare.model_copy(update={"validation": 10, "test": 10})

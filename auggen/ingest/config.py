@@ -19,7 +19,7 @@ class PrepareConfig(Section):
     to ArcFace's template. `none`: the central square is cut out."""
     exclude: Annotated[str, Field(min_length=1)]
     """CSV list of people and images to leave out, as `evaluate` writes it (overlap.csv), see
-    `ingest/exclude.py`; a dep in dvc.yaml. `none`: nobody."""
+    `ingest/exclude.py`; a dep in dvc.yaml."""
     image_size: Annotated[int, Field(ge=8)]
     """Height and width of the prepared images, pixels."""
     channels: Literal[1, 3]

@@ -8,7 +8,6 @@ from pathlib import Path
 from auggen.core.errors import UserError
 from auggen.ingest.photos import Photos
 
-NO_LIST = "none"
 _COLUMNS = ("sign", "identity", "training_image")
 _OF_PEOPLE, _OF_IMAGES = ("name",), ("pixels", "embedding")
 
@@ -25,6 +24,8 @@ class Excluded:
 
 def read_excluded(photos: Photos, source: Path, path: Path) -> Excluded:
     """Reads a CSV list with the columns sign, identity and training_image; others do not count.
+
+    An empty file names nobody.
 
     Sign `name` leaves out the `identity`; `pixels` and `embedding` leave out the `training_image`,
     by the path it has in a face set: `<identity>/<file>`, see `Photo.name`.
@@ -62,16 +63,17 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            found = list(reader.fieldnames or ())
+            found = reader.fieldnames
             for column in _COLUMNS:
-                if column not in found:
+                if found and column not in found:
                     raise UserError(
-                        f"{path}: line 1: no column `{column}`, found {', '.join(found) or 'none'};"
+                        f"{path}: line 1: no column `{column}`, found {', '.join(found)};"
                         " give the list that `evaluate` writes, overlap.csv"
                     )
             for row in reader:
                 yield reader.line_num, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
-            f"{path}: unreadable ({error}); correct `prepare.exclude` or set it to {NO_LIST}"
+            f"{path}: unreadable ({error}); correct `prepare.exclude` "
+            "(data/exclude.csv names nobody)"
         ) from error

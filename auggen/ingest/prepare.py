@@ -20,7 +20,7 @@ from auggen.faces.decode import decode_image, stored_shape
 from auggen.faces.shards import write_face_set
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
-from auggen.ingest.exclude import NO_LIST, Excluded, read_excluded
+from auggen.ingest.exclude import Excluded, read_excluded
 from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
 from auggen.ingest.photos import Photo, Photos
 from auggen.ingest.resize import crop_and_resize
@@ -45,7 +45,7 @@ class Plan:
     num_repeats: int
     """Photographs left out because the same identity has the same bytes already."""
     left_out: str
-    """What `prepare.exclude` left out, in words; empty without a list."""
+    """What `prepare.exclude` left out, in words; empty if nothing."""
 
 
 def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
@@ -56,9 +56,7 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
             identity with too few images, a single identity, a split that is impossible, too few
             pairs for a benchmark.
     """
-    excluded = None
-    if config.exclude != NO_LIST:
-        excluded = read_excluded(photos, source, Path(config.exclude))
+    excluded = read_excluded(photos, source, Path(config.exclude))
     landmarks = None
     if config.landmarks != NO_LANDMARKS:
         landmarks = read_landmarks(photos, source, config.landmarks)
@@ -68,9 +66,7 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
         digest = hashlib.sha256(_read(photo, source)).digest()
         source_digest.update(photo.name.encode() + b"\0" + digest)
         digests += digest
-    rows, left_out = np.arange(len(photos)), ""
-    if excluded is not None:
-        rows, digests, left_out = _leave_out(photos, excluded, digests)
+    rows, digests, left_out = _leave_out(photos, excluded, digests)
     repeats = _find_repeats(photos, rows, digests, source)
     num_repeats = len(repeats)
     rows = np.delete(rows, repeats)
@@ -94,12 +90,10 @@ def _by_person(photos: Photos, rows: Rows, source: Path, config: PrepareConfig) 
     people = {name: images for name, images in split if len(images)}
     for identity, images in people.items():
         if len(images) < config.min_images:
-            remedy = "add images or remove the identity"
-            if config.exclude != NO_LIST:
-                remedy += f" (a line of sign `name` in {config.exclude})"
             raise UserError(
                 f"{source}: identity {identity!r} has {len(images)} different images, "
-                f"`prepare.min_images` is {config.min_images}; {remedy}"
+                f"`prepare.min_images` is {config.min_images}; add images or remove the identity "
+                f"(a line of sign `name` in {config.exclude})"
             )
     if len(people) < 2:
         found = f"only one identity, {next(iter(people))!r}" if people else "nobody is left"
@@ -120,6 +114,8 @@ def _leave_out(
     people = named[photos.labels]
     single = np.array([row.tobytes() in listed for row in table]) & ~people
     stay = np.flatnonzero(~(people | single))
+    if len(stay) == len(photos):
+        return stay, digests, ""
     told = f"{len(excluded.people)} people and {int(single.sum())} images of others left out"
     return stay, bytearray(table[stay].tobytes()), told
 

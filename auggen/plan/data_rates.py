@@ -68,7 +68,7 @@ def measure_data(settings: Settings, sizes: Sizes, folder: Path) -> DataRates:
     photos = folder / "photos"
     write_photos(photos, draw_faces(_FACES, channels, max(side, _PHOTO_SIDE)), _PEOPLE)
     few = {"validation": 2, "test": 2, "validation_identities": [], "min_images": 2}
-    few |= {"landmarks": "none", "max_images": 0}
+    few |= {"landmarks": "none", "exclude": os.devnull, "max_images": 0}
     config = settings.prepare.model_copy(update=few | {"images_per_template": 1})
     outs = {name: folder / f"prepared-{name}" for name in ("train", "validation", "test")}
     preparing = time_once(lambda: prepare(photos, config, **outs))

@@ -1,5 +1,6 @@
 """Sources of random photographs, and a config that fits them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def make_config() -> MakeConfig:
         section = {
             "source": "faces",
             "landmarks": "none",
-            "exclude": "none",
+            "exclude": os.devnull,
             "image_size": 8,
             "channels": 1,
             "min_images": 4,

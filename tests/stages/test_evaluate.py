@@ -1,6 +1,7 @@
 """The three commands of the stage, in this process, on untrained recognisers."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ PREPARE = PrepareConfig(
     images_per_template=2,
     lowres_pixels=6,
     landmarks="none",
-    exclude="none",
+    exclude=os.devnull,
 )
 
 

@@ -16,6 +16,7 @@ from tests.stages.test_evaluate import invoke as run_evaluate
 from tests.stages.test_prepare import invoke as run_prepare
 
 PEOPLE, NAMED, EACH = 30, 12, 5
+NOBODY = PREPARE.exclude
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def prepare_and_evaluate(folder: Path, exclude: str) -> tuple[str, str, pd.DataF
 
 
 def test_what_evaluate_lists_prepare_leaves_out(folder: Path) -> None:
-    _, line, found = prepare_and_evaluate(folder, "none")
+    _, line, found = prepare_and_evaluate(folder, NOBODY)
     before = [read_manifest(folder / part) for part in ("train", "validation", "test")]
     people = before[0].identities
     names, twins = (found[found["sign"] == sign] for sign in ("name", "pixels"))
@@ -80,7 +81,7 @@ def test_what_evaluate_lists_prepare_leaves_out(folder: Path) -> None:
 
 
 def test_a_test_set_without_a_training_set_is_refused(folder: Path) -> None:
-    prepare_and_evaluate(folder, "none")
+    prepare_and_evaluate(folder, NOBODY)
     shutil.rmtree(folder / "train")
     where = [folder / name for name in ("validation", "train", "model", "out")]
     with pytest.raises(Exception, match=r"train.manifest\.json: missing; run `dvc repro`"):

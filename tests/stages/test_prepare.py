@@ -1,6 +1,7 @@
 """The two commands of the stage, in this process."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ from auggen.core.errors import UserError
 from auggen.faces.shards import read_face_set
 from stages.prepare import app
 
-SECTION = """\
+SECTION = f"""\
 prepare:
   source: data/raw/orl
   landmarks: none
-  exclude: none
+  exclude: {os.devnull}
   image_size: 16
   channels: 1
   min_images: 4
