@@ -31,7 +31,10 @@ def _ours(scratch: Path) -> Contender:
 
     def run() -> int:
         photos = open_records(folder)
-        return sum(len(photos.fetch(row)) > 0 for row in range(len(photos)))
+        images = map(photos.fetch, range(len(photos)))
+        labels = photos.labels.tolist()
+        found = [(label, len(image)) for label, image in zip(labels, images, strict=True)]
+        return len(found)
 
     return Contender(run)
 

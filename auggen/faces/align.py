@@ -1,14 +1,15 @@
 """Alignment by five landmarks: least-squares similarity, bilinear, black outside.
 
-Dimensions: c channels, h height, w width, s target size in pixels, k points. Coordinates are (x, y)
+Dimensions: c channels, h height, w width, s target size in pixels, k points, a x b
+places. Coordinates are (x, y)
 in pixels, (0, 0) in the centre of the top left one.
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from auggen.core.errors import UserError
 
@@ -23,6 +24,7 @@ TEMPLATE = np.array(
 )
 """Left eye, right eye (as seen), nose, left and right corner of the mouth at 112x112 (ArcFace)."""
 _TEMPLATE_SIZE = 112
+_LARGEST = 1 << 22  # values of a box that are float64 at once
 
 
 def align_face(
@@ -36,9 +38,11 @@ def align_face(
         UserError: landmarks that are all one point.
     """
     scale, shift = fit_similarity(points, TEMPLATE * (size / _TEMPLATE_SIZE))
-    grid = np.arange(size)
-    old = (grid + 1j * grid[:, None] - shift) / scale
-    return torch.from_numpy(_sample(image.numpy(), old.real, old.imag))
+    turn, start = 1 / scale, -shift / scale  # back to the old image
+    steps = torch.arange(size, dtype=torch.float64)
+    x = turn.real * steps + (start.real - turn.imag * steps)[:, None]
+    y = turn.imag * steps + (start.imag + turn.real * steps)[:, None]
+    return _sample(image, x, y)
 
 
 def fit_similarity(
@@ -62,37 +66,32 @@ def fit_similarity(
 
 
 def _sample(
-    image: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
-) -> npt.NDArray[np.uint8]:
-    """Bilinear values of an image [c h w] at places [s s], in a frame of one black pixel."""
-    channels, height, width = image.shape
-    framed = np.zeros((height + 2, width + 2, channels), np.uint8)
-    framed[1:-1, 1:-1] = image.transpose(1, 2, 0)
-    flat = framed.reshape(-1, channels)
-    column, right = _split(x, width)
-    row, below = _split(y, height)
-    first = (row * (width + 2) + column).reshape(-1)
-    right, below = right.reshape(-1, 1), below.reshape(-1, 1)
-    top, bottom = (
-        _mix(flat.take(first + step, 0), flat.take(first + step + 1, 0), right)
-        for step in (0, width + 2)
-    )
-    mixed = top + (bottom - top) * below
-    rounded = (mixed + np.float32(0.5)).astype(np.uint8)
-    return np.ascontiguousarray(rounded.reshape(*x.shape, channels).transpose(2, 0, 1))
+    image: UInt8[Tensor, "c h w"], x: Float64[Tensor, "a b"], y: Float64[Tensor, "a b"]
+) -> UInt8[Tensor, "c a b"]:
+    """Bilinear values of an image at some places, black outside.
+
+    Only the box around the places is made float64; a large one is gone through in parts.
+    """
+    left, right = _span(x, image.shape[2])
+    top, bottom = _span(y, image.shape[1])
+    box = image[:, top:bottom, left:right]
+    if box.numel() > _LARGEST and x.numel() > 1:
+        axis = int(x.shape[0] < x.shape[1])
+        parts = zip(x.chunk(2, axis), y.chunk(2, axis), strict=True)
+        return torch.cat([_sample(image, *part) for part in parts], axis + 1)
+    places = torch.stack([_to_unit(x, left, right), _to_unit(y, top, bottom)]).permute(1, 2, 0)
+    mixed = grid_sample(box[None].double(), places[None], align_corners=False)[0]
+    return mixed.add_(0.5).to(torch.uint8)
 
 
-def _split(
-    place: npt.NDArray[np.float64], length: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Whole part in the framed image and rest, of places that are first moved into the frame."""
-    inside = np.clip(place, -1, length) + 1
-    whole = np.minimum(inside.astype(np.int64), length)
-    return whole, (inside - whole).astype(np.float32)
+def _span(places: Float64[Tensor, "a b"], length: int) -> tuple[int, int]:
+    """First pixel that the places mix and the one after the last; at least one, in 0..length."""
+    low, high = (value.clamp(-2, length).floor().int().item() for value in places.aminmax())
+    first = min(max(int(low), 0), length - 1)
+    return first, min(max(int(high) + 2, first + 1), length)
 
 
-def _mix(
-    one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], share: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    first = one.astype(np.float32)
-    return first + (other.astype(np.float32) - first) * share
+def _to_unit(places: Float64[Tensor, "a b"], first: int, end: int) -> Float64[Tensor, "a b"]:
+    """Places so that the outer edges of the pixels first..end-1 are -1 and 1, as torch has them."""
+    count = end - first
+    return (places * (2 / count) + ((1 - 2 * first) / count - 1)).clamp(-3, 3)
