@@ -1,13 +1,14 @@
 """Alignment by five landmarks: least-squares similarity, bilinear, black outside.
 
 Dimensions: c channels, h height, w width, s target size in pixels, k points, a x b
-places. Coordinates are (x, y)
-in pixels, (0, 0) in the centre of the top left one.
+places. Coordinates are (x, y) in pixels, (0, 0) in the centre of the top left one.
 """
+
+import math
 
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Complex128, Float64, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -39,10 +40,8 @@ def align_face(
     """
     scale, shift = fit_similarity(points, TEMPLATE * (size / _TEMPLATE_SIZE))
     turn, start = 1 / scale, -shift / scale  # back to the old image
-    steps = torch.arange(size, dtype=torch.float64)
-    x = turn.real * steps + (start.real - turn.imag * steps)[:, None]
-    y = turn.imag * steps + (start.imag + turn.real * steps)[:, None]
-    return _sample(image, x, y)
+    steps = np.arange(size)
+    return _sample(image, start + turn * steps, 1j * turn * steps)
 
 
 def fit_similarity(
@@ -66,32 +65,43 @@ def fit_similarity(
 
 
 def _sample(
-    image: UInt8[Tensor, "c h w"], x: Float64[Tensor, "a b"], y: Float64[Tensor, "a b"]
+    image: UInt8[Tensor, "c h w"],
+    across: Complex128[np.ndarray, " b"],
+    down: Complex128[np.ndarray, " a"],
 ) -> UInt8[Tensor, "c a b"]:
-    """Bilinear values of an image at some places, black outside.
+    """Bilinear values at the places across[b] + down[a], two straight lines; black outside.
 
     Only the box around the places is made float64; a large one is gone through in parts.
     """
-    left, right = _span(x, image.shape[2])
-    top, bottom = _span(y, image.shape[1])
+    corners = np.add.outer(across[[0, -1]], down[[0, -1]])
+    left, right = _span(corners.real, image.shape[2])
+    top, bottom = _span(corners.imag, image.shape[1])
     box = image[:, top:bottom, left:right]
-    if box.numel() > _LARGEST and x.numel() > 1:
-        axis = int(x.shape[0] < x.shape[1])
-        parts = zip(x.chunk(2, axis), y.chunk(2, axis), strict=True)
-        return torch.cat([_sample(image, *part) for part in parts], axis + 1)
-    places = torch.stack([_to_unit(x, left, right), _to_unit(y, top, bottom)]).permute(1, 2, 0)
-    mixed = grid_sample(box[None].double(), places[None], align_corners=False)[0]
+    if box.numel() > _LARGEST and len(across) > 1 and len(across) >= len(down):
+        return torch.cat([_sample(image, part, down) for part in np.array_split(across, 2)], 2)
+    if box.numel() > _LARGEST and len(down) > 1:
+        return torch.cat([_sample(image, across, part) for part in np.array_split(down, 2)], 1)
+    places = np.stack(
+        [
+            _to_unit(across.real, down.real, left, right),
+            _to_unit(across.imag, down.imag, top, bottom),
+        ]
+    )
+    grid = torch.from_numpy(places).permute(1, 2, 0)
+    mixed = grid_sample(box[None].double(), grid[None], align_corners=False)[0]
     return mixed.add_(0.5).to(torch.uint8)
 
 
-def _span(places: Float64[Tensor, "a b"], length: int) -> tuple[int, int]:
+def _span(places: Float64[np.ndarray, "..."], length: int) -> tuple[int, int]:
     """First pixel that the places mix and the one after the last; at least one, in 0..length."""
-    low, high = (value.clamp(-2, length).floor().int().item() for value in places.aminmax())
-    first = min(max(int(low), 0), length - 1)
-    return first, min(max(int(high) + 2, first + 1), length)
+    low, high = (math.floor(min(max(value, -2), length)) for value in (places.min(), places.max()))
+    first = min(max(low, 0), length - 1)
+    return first, min(max(high + 2, first + 1), length)
 
 
-def _to_unit(places: Float64[Tensor, "a b"], first: int, end: int) -> Float64[Tensor, "a b"]:
+def _to_unit(
+    across: Float64[np.ndarray, " b"], down: Float64[np.ndarray, " a"], first: int, end: int
+) -> Float64[np.ndarray, "a b"]:
     """Places so that the outer edges of the pixels first..end-1 are -1 and 1, as torch has them."""
     count = end - first
-    return (places * (2 / count) + ((1 - 2 * first) / count - 1)).clamp(-3, 3)
+    return np.add.outer(down * (2 / count), (across * 2 + (1 - 2 * first)) / count - 1).clip(-3, 3)

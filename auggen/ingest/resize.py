@@ -25,7 +25,9 @@ def shrink(image: UInt8[Tensor, "c h h"], size: int) -> UInt8[Tensor, "c s s"]:
     """Area average, rounded half up: integers below 2^53 in float64, so the same on any machine."""
     weights = _overlaps(image.shape[-1], size)
     total = torch.zeros(image.shape[0], size, size, dtype=torch.float64)
-    for rows, part in zip(image.split(_ROWS, 1), weights.split(_ROWS, 1), strict=True):
+    for rows, part in zip(
+        torch.split(image, _ROWS, 1), torch.split(weights, _ROWS, 1), strict=True
+    ):
         total += part @ (rows.double() @ weights.T)
     area = image.shape[-1] ** 2
     return ((total + area // 2) / area).floor().to(torch.uint8)
