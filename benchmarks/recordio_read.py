@@ -2,7 +2,7 @@
 
 The peer is the loop that scripts without mxnet have: seek to each offset of the index, read and
 unpack the record's head, read its data, unpack the header, cut the image off. Ours are views of the
-mapped file, as `prepare` hashes and decodes them; `copies` makes bytes of each.
+mapped file, which `prepare` hashes and hands to the decoder; `copies` makes bytes of each.
 """
 
 import struct
