@@ -1,14 +1,16 @@
 """Alignment by five landmarks: least-squares similarity, bilinear, black outside.
 
-Dimensions: c channels, h height, w width, s target size in pixels, k points. Coordinates are (x, y)
-in pixels, (0, 0) in the centre of the top left one.
+Dimensions: c channels, h height, w width, s target size in pixels, k points, a x b
+places. Coordinates are (x, y) in pixels, (0, 0) in the centre of the top left one.
 """
 
+import math
+
 import numpy as np
-import numpy.typing as npt
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Complex128, Float64, UInt8
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from auggen.core.errors import UserError
 
@@ -23,6 +25,7 @@ TEMPLATE = np.array(
 )
 """Left eye, right eye (as seen), nose, left and right corner of the mouth at 112x112 (ArcFace)."""
 _TEMPLATE_SIZE = 112
+_LARGEST = 1 << 22  # values of a box that are float64 at once
 
 
 def align_face(
@@ -36,9 +39,9 @@ def align_face(
         UserError: landmarks that are all one point.
     """
     scale, shift = fit_similarity(points, TEMPLATE * (size / _TEMPLATE_SIZE))
-    grid = np.arange(size)
-    old = (grid + 1j * grid[:, None] - shift) / scale
-    return torch.from_numpy(_sample(image.numpy(), old.real, old.imag))
+    turn, start = 1 / scale, -shift / scale  # back to the old image
+    steps = np.arange(size)
+    return _sample(image, start + turn * steps, 1j * turn * steps)
 
 
 def fit_similarity(
@@ -62,37 +65,43 @@ def fit_similarity(
 
 
 def _sample(
-    image: npt.NDArray[np.uint8], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
-) -> npt.NDArray[np.uint8]:
-    """Bilinear values of an image [c h w] at places [s s], in a frame of one black pixel."""
-    channels, height, width = image.shape
-    framed = np.zeros((height + 2, width + 2, channels), np.uint8)
-    framed[1:-1, 1:-1] = image.transpose(1, 2, 0)
-    flat = framed.reshape(-1, channels)
-    column, right = _split(x, width)
-    row, below = _split(y, height)
-    first = (row * (width + 2) + column).reshape(-1)
-    right, below = right.reshape(-1, 1), below.reshape(-1, 1)
-    top, bottom = (
-        _mix(flat.take(first + step, 0), flat.take(first + step + 1, 0), right)
-        for step in (0, width + 2)
+    image: UInt8[Tensor, "c h w"],
+    across: Complex128[np.ndarray, " b"],
+    down: Complex128[np.ndarray, " a"],
+) -> UInt8[Tensor, "c a b"]:
+    """Bilinear values at the places across[b] + down[a], two straight lines; black outside.
+
+    Only the box around the places is made float64; a large one is gone through in parts.
+    """
+    corners = np.add.outer(across[[0, -1]], down[[0, -1]])
+    left, right = _span(corners.real, image.shape[2])
+    top, bottom = _span(corners.imag, image.shape[1])
+    box = image[:, top:bottom, left:right]
+    if box.numel() > _LARGEST and len(across) > 1 and len(across) >= len(down):
+        return torch.cat([_sample(image, part, down) for part in np.array_split(across, 2)], 2)
+    if box.numel() > _LARGEST and len(down) > 1:
+        return torch.cat([_sample(image, across, part) for part in np.array_split(down, 2)], 1)
+    places = np.stack(
+        [
+            _to_unit(across.real, down.real, left, right),
+            _to_unit(across.imag, down.imag, top, bottom),
+        ]
     )
-    mixed = top + (bottom - top) * below
-    rounded = (mixed + np.float32(0.5)).astype(np.uint8)
-    return np.ascontiguousarray(rounded.reshape(*x.shape, channels).transpose(2, 0, 1))
+    grid = torch.from_numpy(places).permute(1, 2, 0)
+    mixed = grid_sample(box[None].double(), grid[None], align_corners=False)[0]
+    return mixed.add_(0.5).to(torch.uint8)
 
 
-def _split(
-    place: npt.NDArray[np.float64], length: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Whole part in the framed image and rest, of places that are first moved into the frame."""
-    inside = np.clip(place, -1, length) + 1
-    whole = np.minimum(inside.astype(np.int64), length)
-    return whole, (inside - whole).astype(np.float32)
+def _span(places: Float64[np.ndarray, "..."], length: int) -> tuple[int, int]:
+    """First pixel that the places mix and the one after the last; at least one, in 0..length."""
+    low, high = (math.floor(min(max(value, -2), length)) for value in (places.min(), places.max()))
+    first = min(max(low, 0), length - 1)
+    return first, min(max(high + 2, first + 1), length)
 
 
-def _mix(
-    one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], share: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    first = one.astype(np.float32)
-    return first + (other.astype(np.float32) - first) * share
+def _to_unit(
+    across: Float64[np.ndarray, " b"], down: Float64[np.ndarray, " a"], first: int, end: int
+) -> Float64[np.ndarray, "a b"]:
+    """Places so that the outer edges of the pixels first..end-1 are -1 and 1, as torch has them."""
+    count = end - first
+    return np.add.outer(down * (2 / count), (across * 2 + (1 - 2 * first)) / count - 1).clip(-3, 3)

@@ -20,6 +20,7 @@ MAX_PIXELS = 1 << 26
 _LEVEL = 1  # of zlib: a third of the time of the default 6 for files a seventh larger
 _FORMATS = ("JPEG", "PNG", "PPM")
 _STORED = ("JPEG", "PNG")
+_PNG_DEPTH = 24  # byte of a PNG that tells the bits of a channel
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError),
@@ -30,7 +31,11 @@ _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 def decode_image(
-    source: bytes | Path, *, channels: int, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: bytes | memoryview | Path,
+    *,
+    channels: int,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> UInt8[Tensor, "c h w"]:
     """Decodes one JPEG, PNG or PGM/PPM image of 8 bits a channel, upright as its EXIF says.
 
@@ -48,13 +53,14 @@ def decode_image(
     """
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = source.read_bytes() if isinstance(source, Path) else source
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check_header(image, content, name, max_pixels)
-                upright = ImageOps.exif_transpose(image)
-                pixels = np.array(upright.convert("L" if channels == 1 else "RGB"))
+                ImageOps.exif_transpose(image, in_place=True)
+                mode = "L" if channels == 1 else "RGB"
+                pixels = np.array(image if image.mode == mode else image.convert(mode))
     except DECODE_ERRORS as error:
         raise UserError(
             f"{name}: not a readable JPEG, PNG or PGM image ({error}); repair or remove it"
@@ -62,7 +68,9 @@ def decode_image(
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
 
-def _check_header(image: Image.Image, content: bytes, name: str, max_pixels: int) -> None:
+def _check_header(
+    image: Image.Image, content: bytes | memoryview, name: str, max_pixels: int
+) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise UserError(
@@ -88,7 +96,7 @@ def encode_png(image: UInt8[Tensor, "c h w"]) -> bytes:
     return stream.getvalue()
 
 
-def stored_shape(content: bytes) -> tuple[int, int, int] | None:
+def stored_shape(content: bytes | memoryview) -> tuple[int, int, int] | None:
     """Returns the shape (c, h, w) of a JPEG or PNG that a face set can hold as it is.
 
     None for what `decode_image` would change: another format, a palette, transparency, 16 bits, an
@@ -99,6 +107,8 @@ def stored_shape(content: bytes) -> tuple[int, int, int] | None:
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(content), formats=_STORED) as image:
                 if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
+                    return None
+                if image.format == "PNG" and content[_PNG_DEPTH] != 8:  # Pillow cuts to 8 bits
                     return None
                 return (len(image.getbands()), image.height, image.width)
     except DECODE_ERRORS:

@@ -21,8 +21,8 @@ class Photo:
     """Name of the identity."""
     name: str
     """`<identity>/<file>`, or `<identity>/<number>` where images have no file names."""
-    read: Callable[[], bytes]
-    """Returns the encoded bytes; may raise OSError."""
+    read: Callable[[], bytes | memoryview]
+    """Returns the encoded bytes, or a view of the file they lie in; may raise OSError."""
 
 
 class Photos:
@@ -33,7 +33,7 @@ class Photos:
         identities: Sequence[str],
         labels: npt.NDArray[np.int32],
         file: Callable[[int], str],
-        fetch: Callable[[int], bytes],
+        fetch: Callable[[int], bytes | memoryview],
         beside: Callable[[str], bytes],
     ) -> None:
         """Keeps where the images are.

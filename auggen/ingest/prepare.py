@@ -196,7 +196,7 @@ def _decode_photos(
             kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
             image = crop_and_resize(image, config.image_size)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
-        yield content if kept else image
+        yield bytes(content) if kept else image
 
 
 def _align(
@@ -231,7 +231,7 @@ def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) 
     return repeats
 
 
-def _read(photo: Photo, source: Path) -> bytes:
+def _read(photo: Photo, source: Path) -> bytes | memoryview:
     try:
         return photo.read()
     except OSError as error:

@@ -5,6 +5,8 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+_ROWS = 256  # of an image that are float64 at once
+
 
 def crop_and_resize(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c s s"]:
     """Cuts the largest centred square out and brings it to size x size.
@@ -24,7 +26,11 @@ def crop_and_resize(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "
 def shrink(image: UInt8[Tensor, "c h h"], size: int) -> UInt8[Tensor, "c s s"]:
     """Area average, rounded half up: integers below 2^53 in float64, so the same on any machine."""
     weights = _overlaps(image.shape[-1], size)
-    total = weights @ image.double() @ weights.T
+    total = torch.zeros(image.shape[0], size, size, dtype=torch.float64)
+    for rows, part in zip(
+        torch.split(image, _ROWS, 1), torch.split(weights, _ROWS, 1), strict=True
+    ):
+        total += part @ (rows.double() @ weights.T)
     area = image.shape[-1] ** 2
     return ((total + area // 2) / area).floor().to(torch.uint8)
 

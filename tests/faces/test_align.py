@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import grid_sample
 
 from auggen.core.errors import UserError
+from auggen.faces import align
 from auggen.faces.align import TEMPLATE, align_face, fit_similarity
 from benchmarks.decode_align import _warp, umeyama
 
@@ -79,6 +81,31 @@ def test_against_the_loop(seed: int, channels: int, height: int, width: int, siz
     near_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-3
     assert (np.abs(found - exact) <= 0.501).all()
     assert np.array_equal(found[~near_half], np.floor(exact + 0.5)[~near_half])
+
+
+def test_a_large_box_is_gone_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    image = draw.integers(0, 256, (3, 60, 50), dtype=np.uint8)
+    points = points_of(1)
+    whole = align_face(torch.from_numpy(image), points, 24)
+    assert np.abs(whole.numpy() - align_by_loop(image, points, 24)).max() <= 0.501
+    boxes = []
+
+    def watched(box: torch.Tensor, *places: torch.Tensor, **options: bool) -> torch.Tensor:
+        boxes.append(box.numel())
+        return grid_sample(box, *places, **options)
+
+    monkeypatch.setattr(align, "grid_sample", watched)
+    monkeypatch.setattr(align, "_LARGEST", 40)
+    assert torch.equal(align_face(torch.from_numpy(image), points, 24), whole)
+    assert len(boxes) > 4
+    assert max(boxes) <= 40
+
+
+def test_far_away_is_black() -> None:
+    white = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    for points in (TEMPLATE * 1e30, TEMPLATE + 1e12, TEMPLATE * [1e15, 1] + 1e15):
+        assert align_face(white, points, 16).max() == 0
 
 
 @pytest.mark.parametrize("size", [112, 224, 56])

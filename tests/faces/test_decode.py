@@ -1,7 +1,6 @@
 """Bytes to pixels: what is read, what is refused, and that nothing changes on the way."""
 
 import io
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from auggen.faces.decode import (
     to_uint8,
     to_unit,
 )
+from tests.faces.pngs import deep_png, png
 
 brief = settings(deadline=None, max_examples=30)
 
@@ -117,12 +117,7 @@ def test_bombs_are_refused_before_decoding() -> None:
 
 
 def huge_png(side: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body).to_bytes(4, "big")
-        return len(body).to_bytes(4, "big") + kind + body + check
-
-    header = side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return png(side, side, bytes([8, 0, 0, 0, 0]), b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -150,6 +145,7 @@ def test_what_cannot_be_stored() -> None:
         encode(Image.new("P", (4, 4)), "PNG"),
         encode(Image.new("CMYK", (4, 4)), "JPEG"),
         encode(Image.new("I;16", (4, 4)), "PNG"),
+        deep_png(np.zeros((4, 4, 3))),
         b"",
         b"words",
     ):

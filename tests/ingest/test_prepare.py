@@ -21,6 +21,7 @@ from auggen.ingest import prepare as module
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.prepare import prepare
 from auggen.ingest.resize import crop_and_resize, reduce_and_restore
+from tests.faces.pngs import deep_png
 
 MakeFolder = Callable[..., Path]
 MakeConfig = Callable[..., PrepareConfig]
@@ -118,7 +119,7 @@ def test_mixed_formats_in_colour(
 def test_bytes_are_kept_where_nothing_changes(
     make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    """Right size and channels: own bytes. Another size, mode or an EXIF turn: a new PNG."""
+    """Right size and channels: own bytes. Another size, mode, depth or an EXIF turn: a new PNG."""
     source = make_folder()
     draw = np.random.default_rng(0)
     turned = Image.Exif()
@@ -144,6 +145,28 @@ def test_bytes_are_kept_where_nothing_changes(
             seen = crop_and_resize(decode_image(photograph, channels=1), 8)
             assert torch.equal(faces.images[row], seen)
     assert kept == {"10.jpg", "11.png"}
+
+
+def test_16_bits_are_not_kept(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    source = make_folder()
+    draw = np.random.default_rng(0)
+    for person in source.iterdir():
+        pixels = draw.integers(0, 1 << 16, (8, 8, 3))
+        (person / "10.png").write_bytes(deep_png(pixels))
+    parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
+    prepare(source, make_config(channels=3), **parts)
+    deep = 0
+    for out in parts.values():
+        faces = open_face_set(out)
+        assert isinstance(faces.images, StoredImages)
+        for row, path in enumerate(faces.paths):
+            assert faces.images.encoded(row)[24] == 8  # bits a channel, as the header says
+            photograph = decode_image(source / path, channels=3)
+            assert torch.equal(faces.images[row], crop_and_resize(photograph, 8))
+            deep += path.endswith("10.png")
+    assert deep == len(list(source.iterdir()))
 
 
 def test_images_are_read_one_by_one(

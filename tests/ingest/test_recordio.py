@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auggen.core.errors import UserError
+from auggen.faces.decode import decode_image, stored_shape
 from auggen.ingest import recordio
 from auggen.ingest.source import open_photos
 from tests.ingest.writers import MAGIC, chunk, jpegs, old_layout, payload, record, write_records
@@ -24,7 +26,7 @@ EXPECTED = [(identity, name, IMAGES[row]) for identity, name, row in SORTED]
 
 def listing(folder: Path) -> list[tuple[str, str, bytes]]:
     with open_photos(folder) as photos:
-        return [(photo.identity, photo.name, photo.read()) for photo in photos]
+        return [(photo.identity, photo.name, bytes(photo.read())) for photo in photos]
 
 
 def new_layout(labels: list[int], images: list[bytes], first: int = 1) -> dict[int, bytes]:
@@ -35,6 +37,17 @@ def new_layout(labels: list[int], images: list[bytes], first: int = 1) -> dict[i
 @pytest.mark.parametrize("layout", [old_layout, new_layout])
 def test_both_layouts(tmp_path: Path, layout: Callable[..., dict[int, bytes]]) -> None:
     assert listing(write_records(tmp_path, layout(LABELS, IMAGES))) == EXPECTED
+
+
+def test_images_are_views_that_outlive_the_listing(tmp_path: Path) -> None:
+    with open_photos(write_records(tmp_path, new_layout(LABELS, IMAGES))) as photos:
+        first = photos.fetch(0)
+    assert isinstance(first, memoryview)
+    assert first.readonly
+    assert first == IMAGES[0]
+    pixels = decode_image(first, channels=1)
+    assert torch.equal(pixels, decode_image(IMAGES[0], channels=1))
+    assert stored_shape(first) == tuple(pixels.shape)
 
 
 def test_new_layout_may_begin_at_key_0(tmp_path: Path) -> None:

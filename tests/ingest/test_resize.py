@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from auggen.ingest.resize import crop_and_resize, enlarge, reduce_and_restore, shrink
+from auggen.ingest.resize import _overlaps, crop_and_resize, enlarge, reduce_and_restore, shrink
 
 brief = settings(deadline=None, max_examples=20)
 
@@ -60,6 +61,27 @@ def test_whole_factors_average_blocks() -> None:
     large = random_image(12, 12)
     blocks = large.double().reshape(1, 4, 3, 4, 3).mean(dim=(2, 4))
     assert torch.equal(shrink(large, 4).double(), (blocks + 0.5).floor())
+
+
+def test_blocks_of_rows_add_up() -> None:
+    image = random_image(700, 700)
+    weights = _overlaps(700, 9)
+    exact = (weights @ image.double() @ weights.T / 700**2 + 0.5).floor()
+    assert torch.equal(shrink(image, 9).double(), exact)
+
+
+def test_a_large_photograph_is_never_float_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    double = Tensor.double
+
+    def watched(self: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, self.numel())
+        return double(self)
+
+    monkeypatch.setattr(Tensor, "double", watched)
+    crop_and_resize(random_image(2000, 2000), 16)
+    assert 0 < largest < 2000 * 2000 / 4
 
 
 def test_small_images_are_enlarged() -> None:
