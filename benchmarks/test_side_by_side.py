@@ -68,7 +68,7 @@ def test_recordio_read(benchmark: BenchmarkFixture) -> None:
         measure(benchmark, turns, rounds=7)
         entry = turns.entry(
             peer,
-            "records/s, label and bytes of each, against a plain struct loop over the index "
+            "records/s, label and a view of each, against a plain struct loop over the index "
             "(`ratio_copies`: bytes instead of views; `ratio_listing`: labels and places alone)",
         )
         for name in ("copies", "listing"):

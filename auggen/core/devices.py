@@ -91,8 +91,8 @@ def join_parts(
     parts = [slice(start, min(start + _ROWS_A_THREAD, num_rows)) for start in starts]
     threads = torch.get_num_threads()
     workers = min(threads, len(parts))
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return torch.cat(list(pool.map(compute, parts)))
-        finally:
-            torch.set_num_threads(threads)  # a thread that begins later asks for the last setting
+    finally:
+        torch.set_num_threads(threads)  # a thread that begins later asks for the last setting

@@ -65,7 +65,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
             reader = csv.DictReader(stream)
             found = reader.fieldnames
             for column in _COLUMNS:
-                if found and column not in found:
+                if found is not None and column not in found:
                     raise UserError(
                         f"{path}: line 1: no column `{column}`, found {', '.join(found)};"
                         " give the list that `evaluate` writes, overlap.csv"

@@ -33,7 +33,8 @@ def split_identities(identities: Sequence[str], config: PrepareConfig) -> Split:
     unknown = [name for name in named if name not in identities]
     if unknown:
         raise UserError(
-            f"`prepare.validation_identities`: {unknown[0]!r} is not in the source; "
+            f"`prepare.validation_identities`: {unknown[0]!r} is not in the source, or "
+            "left out by `prepare.exclude`; "
             "correct the name or empty the list"
         )
     num_validation = _count(config.validation, len(identities), "validation")

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from auggen.core.errors import UserError
 from auggen.core.files import write_bytes
 from auggen.faces.shards import FaceSet
 from auggen.measures.embeddings import normalise
@@ -133,6 +134,11 @@ def _alike(
     best = torch.full((len(asked),), LOWEST)
     nearest = torch.zeros(len(asked), dtype=torch.int64)
     for start, embeddings, part in known.parts():
+        if not embeddings.isfinite().all():
+            raise UserError(
+                f"{known.folder}: embeddings of training images are not finite; train the "
+                "recogniser again with `train_fr.precision` fp32"
+            )
         cosines, rows = nearest_similarity(asked, normalise(embeddings))
         nearest = torch.where(cosines > best, rows + start, nearest)
         best = torch.maximum(best, cosines)

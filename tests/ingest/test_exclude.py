@@ -112,6 +112,7 @@ def no_sign(text: str) -> str:
     ("spoil", "reason"),
     [
         (no_sign, r"csv: line 1: no column `sign`, found benchmark, image, Sign, .*overlap\.csv"),
+        (lambda text: "\n" + text, r"csv: line 1: no column `sign`"),
         (lambda text: text + "lfw,P 3,face,p3,,1\n", r"line 3: sign 'face' is none of name, pix"),
         (lambda text: text + "lfw,P 3\n", r"line 3: sign None is none of"),
         (lambda text: text + "lfw,P 3,name,p99,,1\n", r"line 3: identity 'p99' is not in .*faces"),

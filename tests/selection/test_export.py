@@ -2,7 +2,6 @@
 
 import json
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +201,22 @@ def test_names_that_are_no_folders(tmp_path: Path, name: str) -> None:
 
 def test_many_folders_take_no_longer_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "mkdir", lambda _: None)
-    begun = time.perf_counter()
-    write_folder(Path("nowhere"), [], [], [f"identity-{k}" for k in range(20_000)])
-    assert time.perf_counter() - begun < 2
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def replace(self, *_: object) -> "Name":  # type: ignore[override]
+            return self
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    write_folder(Path("nowhere"), [], [], [Name(f"identity-{k}") for k in range(1000)])
+    assert compared < 20_000
 
 
 def test_used_folder_is_left_alone(mixed: Path, tmp_path: Path) -> None:
