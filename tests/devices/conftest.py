@@ -20,7 +20,7 @@ from auggen.recognition.checkpoint import save_recogniser
 from tests.devices.launch import CORES, ROOT
 
 PEOPLE, IMAGES = 5, 3
-SIDE = 16
+SIDE = 20
 """Pixels. Some layers of this size round differently if several threads share them."""
 CHANGES: dict[str, dict[str, Any]] = {
     "train_generator": {"channels": [8, 8], "dropout": 0.0, "steps": 6, "checkpoint_every": 4},
