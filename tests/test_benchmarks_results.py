@@ -10,7 +10,10 @@ from benchmarks import side_by_side
 from benchmarks.side_by_side import Turns, format_table, machine, record
 
 ROOT = Path(__file__).parents[1]
-SUITES = ("generator_training", "recogniser_training", "synthesis")
+SUITES = (
+    "decode_align", "generator_training", "recogniser_training", "recordio_read", "synthesis",
+)  # fmt: skip
+PROTOCOLS = ("bootstrap_ijbc", "ijbc_1to1", "ijbc_1ton", "tinyface", "verification_10fold")
 KINDS = {
     "ratio": float,
     "peak_gb": float,
@@ -40,7 +43,7 @@ def results() -> dict[str, dict[str, Any]]:
 
 @measured
 def test_every_entry_has_a_ratio_and_its_memory(results: dict[str, dict[str, Any]]) -> None:
-    assert set(SUITES) <= set(results)
+    assert set(results) == {*SUITES, *PROTOCOLS}
     for name, entry in results.items():
         assert entry["ratio"] > 0, name
         assert 0 < entry["peak_gb"] < 64, name
