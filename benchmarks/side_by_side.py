@@ -117,10 +117,11 @@ def machine() -> str:
 
 def format_table(results: dict[str, dict[str, Any]]) -> str:
     """Returns README.md's table of results.json."""
-    lines = ["| | ratio | peak memory, GB | compared |", "|---|---|---|---|"]
+    lines = ["| | ratio | peak memory, GB | ours, s | floor, s | compared |", "|" + "---|" * 6]
     for name, entry in sorted(results.items()):
-        compared = entry.get("compared", "")
-        lines.append(f"| `{name}` | {entry['ratio']:.2f} | {entry['peak_gb']:.2f} | {compared} |")
+        times = [f"{entry[key]:.2g}" if key in entry else "" for key in ("seconds", "floor_s")]
+        cells = [f"{entry['ratio']:.2f}", f"{entry['peak_gb']:.2f}", *times]
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {entry.get('compared', '')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -72,13 +72,13 @@ def test_recording_keeps_other_entries(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "README.md").write_text("top\n<!-- results -->\nold\n<!-- /results -->\nend\n")
     record("b", {"ratio": 2.0, "peak_gb": 0.5, "floor_s": 1.0})
     record("a", {"ratio": 3.0, "peak_gb": 0.25, "compared": "this"})
-    record("b", {"ratio": 4.0, "peak_gb": 0.5})
+    record("b", {"ratio": 4.0, "peak_gb": 0.5, "seconds": 2.04, "floor_s": 0.0101})
     found = json.loads((tmp_path / "results.json").read_text())
     assert {name: entry["ratio"] for name, entry in found.items()} == {"a": 3.0, "b": 4.0}
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("top\n<!-- results -->\n| | ratio")
     assert text.endswith("<!-- /results -->\nend\n")
-    assert "| `a` | 3.00 | 0.25 | this |\n| `b` | 4.00 | 0.50 |  |\n" in text
+    assert "| `a` | 3.00 | 0.25 |  |  | this |\n| `b` | 4.00 | 0.50 | 2 | 0.01 |  |\n" in text
     assert "old" not in text
 
 
