@@ -56,12 +56,15 @@ def test_interval_over_people_holds_the_value() -> None:
     assert high - low < 0.08
 
 
+@pytest.fixture(params=[1, 2500, 500_000])
+def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of one replicate, of a few and of all."""
+    monkeypatch.setattr(listed_pairs, "_ELEMENTS_PER_BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("elements", [1, 2500, 500_000])
-def test_listed_pairs_agree_with_a_loop(
-    named: bool, elements: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listed_pairs, "_ELEMENTS_PER_BLOCK", elements)
+def test_listed_pairs_agree_with_a_loop(named: bool) -> None:
     distances, is_same, folds, both = simulate(600)
     people = both if named else None
     found = run_listed_pairs("x", distances, is_same, folds, people, 23).replicates
@@ -78,12 +81,9 @@ def test_listed_pairs_agree_with_a_loop(
             assert found[f"tar_at_far_{name}"][row] == point.tar
 
 
+@pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("elements", [1, 500_000])
-def test_groups_agree_with_a_loop(
-    named: bool, elements: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listed_pairs, "_ELEMENTS_PER_BLOCK", elements)
+def test_groups_agree_with_a_loop(named: bool) -> None:
     distances, is_same, folds, both = simulate(600)
     people = both if named else None
     groups = np.array([f"g{k}" for k in np.arange(600) // 10 % 3])
