@@ -20,7 +20,7 @@ def crop_and_resize(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "
     square = image[:, top : top + side, left : left + side]
     if side == size:
         return square.contiguous()
-    return shrink(square, size) if side >= size else enlarge(square, size)
+    return shrink(square, size) if side > size else enlarge(square, size)
 
 
 def shrink(image: UInt8[Tensor, "c h h"], size: int) -> UInt8[Tensor, "c s s"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from jaxtyping import Int, UInt8
 from pydantic import ValidationError
@@ -55,7 +56,7 @@ def read_training_data(folder: Path) -> TrainingData:
             real.images, real.labels, len(real.labels), real.num_classes, sources, None
         )
     pool = read_face_set(folder / "synthetic")
-    table = pd.read_parquet(folder / "selection.parquet")
+    table = _read_rows(folder / "selection.parquet")
     if len(table) != plan.num_images:
         raise UserError(
             f"{folder}/selection.parquet: {len(table)} rows, but selection.json says "
@@ -81,6 +82,15 @@ def read_training_data(folder: Path) -> TrainingData:
         sources=torch.cat([sources, torch.tensor(mixed_sources)]),
         plan=plan,
     )
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    """Reads row, label and the two sources of each chosen image."""
+    try:
+        return pd.read_parquet(path, columns=["row", "label", "source_i", "source_j"])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: {reason}; delete it and run `dvc repro select`") from error
 
 
 def _read_plan(path: Path) -> MixingPlan:

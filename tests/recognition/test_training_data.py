@@ -116,6 +116,19 @@ def test_a_table_that_disagrees_with_its_plan_is_named(mixed_folder):
         read_training_data(mixed_folder)
 
 
+@pytest.mark.parametrize("damage", ["cut", "column", "gone"])
+def test_a_table_that_cannot_be_read_is_named(mixed_folder, damage):
+    path = mixed_folder / "selection.parquet"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "column":
+        pd.read_parquet(path).drop(columns="label").to_parquet(path)
+    else:
+        path.unlink()
+    with pytest.raises(UserError, match=r"selection\.parquet: .*dvc repro select"):
+        read_training_data(mixed_folder)
+
+
 def test_an_unknown_key_in_the_plan_is_named(mixed_folder, plan):
     content = {**plan.model_dump(), "speed": 3}
     (mixed_folder / "selection.json").write_text(json.dumps(content))
