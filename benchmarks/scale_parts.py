@@ -11,6 +11,7 @@ import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from auggen.recognition.backbones import build_backbone
 from auggen.recognition.checkpoint import save_recogniser
 from auggen.recognition.margins import MarginHead, shares_source
 from auggen.synthesis.config import SynthesizeConfig
-from auggen.synthesis.generation import Generator, drawn_images
+from auggen.synthesis.generation import Generator, draw_batch, drawn_images
 from auggen.synthesis.pool import choose_sources, plan_pool, write_pool
 
 SIZE, PATCHES, BATCH = 112, 7, 128
@@ -90,8 +91,9 @@ def synthesize(real_dir: Path, out: Path, num_images: int) -> None:
     generator = Generator(
         stub_network, real.num_classes, shape, "condition", BATCH, sampler, run.device
     )
+    draw = partial(draw_batch, generator)
     with (
-        drawn_images(generator, recipe, run, "scale", config, real_dir) as drawn,
+        drawn_images(draw, BATCH, recipe, run, "scale", config, real_dir) as drawn,
         atomic_directory(out) as folder,
     ):
         write_pool(folder, drawn, recipe, config, real, "stub")

@@ -10,7 +10,7 @@ import typer
 from auggen.core.errors import UserError, run_stage
 from auggen.protocols.config import EvaluateConfig
 from studies.config import Plan, read_plan
-from studies.experiments import LOG_DIR, check_committed, finished, run_experiment
+from studies.experiments import LOG_DIR, check_cached, check_committed, finished, run_experiment
 from studies.figures import compute_gains
 from studies.report import Outcome, append_log, log_entry, markdown_table, write_outcome
 from studies.results import measure_arms
@@ -31,6 +31,8 @@ def run(study: StudyFile, overlay: With = None, data: Data = None, log: Log = Fa
     """Run what is missing of a study, one experiment after the other, then aggregate it."""
     plan = read_plan(study, PARAMS, overlay, data)
     check_committed()
+    if data is None:  # other people share nothing with the committed results
+        check_cached()
     done = finished(plan)
     todo = [experiment for experiment in plan.experiments if experiment.name not in done]
     print(f"{plan.name}: {len(plan.experiments)} experiments, {len(todo)} to run", flush=True)

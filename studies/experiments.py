@@ -54,6 +54,23 @@ def check_committed() -> None:
         )
 
 
+def check_cached() -> None:
+    """Raises UserError if DVC's cache lacks outs of the committed dvc.lock.
+
+    DVC then runs their stages in every experiment that has the same params, and never takes what
+    an earlier one left.
+    """
+    command = [sys.executable, "-m", "dvc", "data", "status", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UserError(f"dvc data status: {done.stderr.strip()}; run in the project")
+    if missing := json.loads(done.stdout).get("not_in_cache"):
+        raise UserError(
+            f"{missing[0]}: is in dvc.lock but not in DVC's cache; run `dvc repro` first, or every "
+            "arm will train what it could share"
+        )
+
+
 def finished(plan: Plan) -> dict[str, str]:
     """Returns the commit of each experiment of a plan that is done, by the experiment's name.
 

@@ -61,3 +61,12 @@ def test_a_study_shares_work_resumes_and_aggregates(project: Project) -> None:
     assert "tiny: 4 experiments, 0 to run" in again
     assert {name: path.read_bytes() for name, path in made.items()} == before
     assert "study `tiny`" in (project.folder / "LOG.md").read_text()
+
+
+def test_a_study_asks_for_the_results_that_its_arms_share(project: Project) -> None:
+    (project.folder / "studies" / "tiny.yaml").write_text(STUDY)
+    project.run("git", "clone", "-q", ".", "fresh")
+    fresh = Project(project.folder / "fresh")
+    (fresh.folder / "studies" / "tiny.yaml").write_text(STUDY)
+    printed = fresh.fail("python", "-m", "studies", "run", "studies/tiny.yaml")
+    assert "not in DVC's cache; run `dvc repro` first" in printed
