@@ -55,7 +55,7 @@ def measure(what: str, images: int, command: list[str], cwd: Path, note: str = "
         sys.exit(f"{what}: {' '.join(command)} failed")
     spent = usage.ru_utime + usage.ru_stime
     seconds = time.perf_counter() - begun
-    note = note or output.strip().splitlines()[-1] if output.strip() else note
+    note = note or output.replace(f"{cwd}/", "").strip().rpartition("\n")[2]
     row = Row(what, images, round(seconds, 2), round(spent, 2), round(usage.ru_maxrss / 1e3), note)
     print(*row, flush=True)
     return row

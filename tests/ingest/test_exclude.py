@@ -104,6 +104,14 @@ def test_a_person_with_too_few_images_left_is_an_error(
         assert "p3" not in run(source, make_config(exclude=path), tmp_path / "out")[1]
 
 
+def test_nobody_left_is_an_error(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    path = write_list(tmp_path, *(f"lfw,P,name,p{number},,1" for number in range(9)))
+    with pytest.raises(UserError, match="nobody is left; add others"):
+        run(make_folder(identities=9), make_config(exclude=path), tmp_path / "out")
+
+
 def no_sign(text: str) -> str:
     return text.replace("sign", "Sign")
 

@@ -68,5 +68,5 @@ def test_a_study_asks_for_the_results_that_its_arms_share(project: Project) -> N
     project.run("git", "clone", "-q", ".", "fresh")
     fresh = Project(project.folder / "fresh")
     (fresh.folder / "studies" / "tiny.yaml").write_text(STUDY)
-    printed = fresh.fail("python", "-m", "studies", "run", "studies/tiny.yaml")
+    printed = fresh.run("python", "-m", "studies", "run", "studies/tiny.yaml", fails=True)
     assert "not in DVC's cache; run `dvc repro` first" in printed
