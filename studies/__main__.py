@@ -31,11 +31,11 @@ def run(study: StudyFile, overlay: With = None, data: Data = None, log: Log = Fa
     """Run what is missing of a study, one experiment after the other, then aggregate it."""
     plan = read_plan(study, PARAMS, overlay, data)
     check_committed()
-    if data is None:  # other people share nothing with the committed results
-        check_cached()
     done = finished(plan)
     todo = [experiment for experiment in plan.experiments if experiment.name not in done]
     print(f"{plan.name}: {len(plan.experiments)} experiments, {len(todo)} to run", flush=True)
+    if todo and data is None:  # other people share nothing with the results in dvc.lock
+        check_cached()
     begun, failed = time.monotonic(), {}
     for number, experiment in enumerate(todo, 1):
         print(f"[{number}/{len(todo)}] {experiment.name} ...", flush=True)

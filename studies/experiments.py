@@ -55,20 +55,28 @@ def check_committed() -> None:
 
 
 def check_cached() -> None:
-    """Raises UserError if DVC's cache lacks outs of the committed dvc.lock.
+    """Raises UserError if DVC's cache lacks outs that dvc.lock names.
 
-    DVC then runs their stages in every experiment that has the same params, and never takes what
-    an earlier one left.
+    DVC then runs their stages again in every experiment with the same params, without looking for
+    what an earlier one left.
     """
     command = [sys.executable, "-m", "dvc", "data", "status", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise UserError(f"dvc data status: {done.stderr.strip()}; run in the project")
-    if missing := json.loads(done.stdout).get("not_in_cache"):
-        raise UserError(
-            f"{missing[0]}: is in dvc.lock but not in DVC's cache; run `dvc repro` first, or every "
-            "arm will train what it could share"
-        )
+    promised = {out["path"] for stage in _read_lock().values() for out in stage["outs"]}
+    for path in json.loads(done.stdout).get("not_in_cache", []):
+        if path.rstrip("/") in promised:
+            raise UserError(
+                f"{path}: is in dvc.lock but not in DVC's cache; run `dvc repro` (or `dvc pull`) "
+                "first, or every arm will train what it could share"
+            )
+
+
+def _read_lock() -> dict[str, Any]:
+    """Returns the stages of dvc.lock, none if there is no such file."""
+    path = Path("dvc.lock")
+    return dict(loads_yaml(path.read_text(), str(path))["stages"]) if path.is_file() else {}
 
 
 def finished(plan: Plan) -> dict[str, str]:

@@ -212,13 +212,13 @@ def _align(
 
 
 def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) -> Rows:
-    """Returns the places in `rows` whose digest an earlier one has too; holds 32 bytes of each.
+    """Returns the places in `rows` whose digest an earlier one has too.
 
     Raises:
         UserError: the two show different identities.
     """
-    table = np.frombuffer(digests, np.uint64).reshape(-1, 4)
-    order = np.lexsort(table.T)  # np.unique over rows takes a kilobyte for each
+    table = np.frombuffer(digests, np.uint64).reshape(len(rows), 4)
+    order = np.lexsort(table.T)
     starts = np.flatnonzero(np.append(len(rows) > 0, np.diff(table[order], axis=0).any(axis=1)))
     first = np.empty_like(order)
     first[order] = np.repeat(order[starts], np.diff(starts, append=len(order)))
