@@ -76,7 +76,7 @@ def check_cached() -> None:
 def _read_lock() -> dict[str, Any]:
     """Returns the stages of dvc.lock, none if there is no such file."""
     path = Path("dvc.lock")
-    return dict(loads_yaml(path.read_text(), str(path))["stages"]) if path.is_file() else {}
+    return dict(loads_yaml(path.read_text())["stages"]) if path.is_file() else {}
 
 
 def finished(plan: Plan) -> dict[str, str]:
