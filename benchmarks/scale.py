@@ -188,6 +188,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 500_000])
     parser.add_argument("--work", type=Path, required=True, help="a folder that may be filled")
     given = parser.parse_args()
+    least = 2 * ROWS_PER_SHARD  # a whole shard beside the last one, for the pool that DVC sees
+    if given.sizes and min(given.sizes) < least:
+        parser.error(f"--sizes: {min(given.sizes)} images are too few; take at least {least}")
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     base = work / "base"

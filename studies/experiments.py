@@ -60,23 +60,20 @@ def check_cached() -> None:
     DVC then runs their stages again in every experiment with the same params, without looking for
     what an earlier one left.
     """
+    if not (path := Path("dvc.lock")).is_file():
+        return
     command = [sys.executable, "-m", "dvc", "data", "status", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise UserError(f"dvc data status: {done.stderr.strip()}; run in the project")
-    promised = {out["path"] for stage in _read_lock().values() for out in stage["outs"]}
-    for path in json.loads(done.stdout).get("not_in_cache", []):
-        if path.rstrip("/") in promised:
+    lock = loads_yaml(path.read_text())["stages"]
+    promised = {out["path"] for stage in lock.values() for out in stage["outs"]}
+    for out in json.loads(done.stdout).get("not_in_cache", []):
+        if out.rstrip("/") in promised:
             raise UserError(
-                f"{path}: is in dvc.lock but not in DVC's cache; run `dvc repro` (or `dvc pull`) "
+                f"{out}: is in dvc.lock but not in DVC's cache; run `dvc repro` (or `dvc pull`) "
                 "first, or every arm will train what it could share"
             )
-
-
-def _read_lock() -> dict[str, Any]:
-    """Returns the stages of dvc.lock, none if there is no such file."""
-    path = Path("dvc.lock")
-    return dict(loads_yaml(path.read_text())["stages"]) if path.is_file() else {}
 
 
 def finished(plan: Plan) -> dict[str, str]:
