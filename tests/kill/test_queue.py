@@ -90,12 +90,13 @@ def test_two_that_want_the_state_of_a_killed_one(project: Project) -> None:
     assert left <= progress(folder) < 200
 
     def other_waits() -> bool:
-        logs = (project.folder / ".dvc" / "tmp" / "exps").rglob("*.out")
+        logs = (project.folder / ".dvc" / "tmp" / "exps" / "run").glob("*/*.out")
         return any("held by another run" in log.read_text() for log in logs)
 
     wait_for(other_waits, "the second run did not wait")
     assert len(trainings(project)) == 2
     holder.send_signal(signal.SIGCONT)
     wait_for(lambda: len(experiments(project)) == 2, "the queue did not finish")
+    wait_for(lambda: not inside(project.folder), "the queue's workers did not end")
     assert model_digest(project, "first") == model_digest(project, "second")
     assert debris(project) == []
