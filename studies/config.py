@@ -141,7 +141,8 @@ def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: P
             the data set's.
 
     Raises:
-        UserError: a file is missing or wrong; names file, field, value and remedy.
+        UserError: a file is missing or wrong, or validation people differ between splits; names
+            file, field, value and remedy.
     """
     study = _read(study_path, Study)
     if data is not None and overlay is None:
@@ -168,7 +169,21 @@ def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: P
             if entry.model not in experiment.models:
                 experiment.models.append(entry.model)
             by_arm[arm].append(experiment)
+    if len(study.splits) > 1:
+        _check_validation_people(found, overlay or params_path)
     return Plan(study, data_name, found, by_arm)
+
+
+def _check_validation_people(experiments: list[Experiment], where: Path) -> None:
+    for experiment in experiments:
+        count = get_param(experiment.params, "prepare.validation")
+        named = len(get_param(experiment.params, "prepare.validation_identities") or [])
+        if named == 0 or (isinstance(count, int) and named < count):
+            raise UserError(
+                f"{where}: `prepare.validation_identities` names {named} of {count} validation "
+                "people, and each split would draw others: what is chosen on them in one split "
+                "would be read on them as test people in another; name them all"
+            )
 
 
 def apply_changes(params: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:

@@ -11,10 +11,15 @@ from auggen.selection.choice import count_classes
 from auggen.synthesis.pairs import count_pairs
 from studies.config import Plan, read_plan
 
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "mix_ratio": 2.0,
     "seeds": [0, 1],
-    "prepare": {"split_seed": 0, "source": "data/raw/orl"},
+    "prepare": {
+        "split_seed": 0,
+        "source": "data/raw/orl",
+        "validation": 2,
+        "validation_identities": ["s1", "s2"],
+    },
     "train_fr": {"steps": 250, "augment": {"crop": 0.8}},
 }
 STUDY: dict[str, Any] = {
@@ -52,7 +57,7 @@ def test_arms_with_equal_params_share_their_experiments(tmp_path: Path) -> None:
     assert twice.params == {
         "mix_ratio": 2.0,
         "seeds": [4],
-        "prepare": {"split_seed": 3, "source": "data/raw/orl"},
+        "prepare": PARAMS["prepare"] | {"split_seed": 3},
         "train_fr": {"steps": 500, "augment": {"crop": 0.5}},
     }
     assert found.name == "arms"
@@ -99,6 +104,19 @@ def test_data_must_exist_and_have_an_overlay(tmp_path: Path) -> None:
         plan(tmp_path, data=tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         plan(tmp_path, overlay={"params": {}}, data=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("count", [3, 0.2])
+def test_people_of_one_splits_validation_are_no_test_people_of_another(
+    count: float, tmp_path: Path
+) -> None:
+    """Some or all of them drawn anew in each split: refused, but not for a single split."""
+    named = ["s1", "s2"] if count == 3 else []
+    drawn = {"prepare.validation": count, "prepare.validation_identities": named}
+    overlay = {"params": drawn}
+    with pytest.raises(UserError, match=r"faces\.yaml: `prepare.validation_identities` names"):
+        plan(tmp_path, overlay=overlay)
+    assert plan(tmp_path, STUDY | {"splits": [0]}, overlay=overlay).experiments
 
 
 FILES = sorted(Path(__file__).parents[2].glob("studies/*.yaml"))
