@@ -18,6 +18,7 @@ from auggen.faces.decode import encode_png
 from auggen.faces.shards import write_face_set
 from auggen.plan.settings import Settings, Sizes
 from auggen.recognition.mixing_plan import MixingPlan
+from auggen.recognition.selection_table import SELECTION_NAME
 
 _COARSE = 8
 _GRAIN = 6.0
@@ -70,10 +71,11 @@ def write_training_folders(
     table = {
         "row": number % len(faces),
         "label": number % sizes.mixed_people if sizes.mixed_people else -1 - number % 2,
+        "pool_label": 0,
         "source_i": number % sizes.real_people,
         "source_j": (number + (1 if sizes.mixed_people else 0)) % sizes.real_people,
     }
-    pd.DataFrame(table).to_parquet(mixed / "selection.parquet")
+    pd.DataFrame(table).to_parquet(mixed / SELECTION_NAME)
     shared = settings.select.model_dump(include=set(MixingPlan.model_fields))
     plan = MixingPlan(
         mix_ratio=settings.mix_ratio, num_classes=sizes.mixed_people, num_images=rows, **shared

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import torch
 from jaxtyping import Int, UInt8
 from pydantic import ValidationError
@@ -21,6 +19,12 @@ from auggen.core.seeds import torch_generator
 from auggen.faces.images import ImageRows, JoinedImages
 from auggen.faces.shards import read_face_set
 from auggen.recognition.mixing_plan import MixingPlan
+from auggen.recognition.selection_table import (
+    SELECTION_NAME,
+    joint_labels,
+    mixed_classes,
+    read_selection,
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,10 @@ def read_training_data(folder: Path) -> TrainingData:
             real.images, real.labels, len(real.labels), real.num_classes, sources, None
         )
     pool = read_face_set(folder / "synthetic")
-    table = _read_rows(folder / "selection.parquet")
+    table = read_selection(folder, real, pool)
     if len(table) != plan.num_images:
         raise UserError(
-            f"{folder}/selection.parquet: {len(table)} rows, but selection.json says "
+            f"{folder / SELECTION_NAME}: {len(table)} rows, but selection.json says "
             f"{plan.num_images}; run `dvc repro select`"
         )
     if (pool.manifest.image_size, pool.manifest.channels) != (
@@ -67,30 +71,16 @@ def read_training_data(folder: Path) -> TrainingData:
         real.manifest.channels,
     ):
         raise UserError(f"{folder}/synthetic: image shape differs from the real images'")
-    label = table["label"].to_numpy(np.int64)
-    mixed_sources = (table[table["label"] >= 0].drop_duplicates("label").sort_values("label"))[
-        ["source_i", "source_j"]
-    ].to_numpy(np.int64)
-    labels = torch.tensor(np.where(label >= 0, real.num_classes + label, -1 - label))
+    labels = torch.tensor(joint_labels(table, real.num_classes))
+    mixed_sources = mixed_classes(table)[["source_i", "source_j"]].to_numpy()
     return TrainingData(
-        images=JoinedImages(
-            real.images, pool.images, torch.tensor(table["row"].to_numpy(np.int64))
-        ),
+        images=JoinedImages(real.images, pool.images, torch.tensor(table["row"].to_numpy())),
         labels=torch.cat([real.labels, labels]),
         num_real=len(real.labels),
         num_real_classes=real.num_classes,
         sources=torch.cat([sources, torch.tensor(mixed_sources)]),
         plan=plan,
     )
-
-
-def _read_rows(path: Path) -> pd.DataFrame:
-    """Reads row, label and the two sources of each chosen image."""
-    try:
-        return pd.read_parquet(path, columns=["row", "label", "source_i", "source_j"])
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: {reason}; delete it and run `dvc repro select`") from error
 
 
 def _read_plan(path: Path) -> MixingPlan:

@@ -12,13 +12,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
 from auggen.core.progress import progress
 from auggen.faces.images import StoredImages
 from auggen.faces.shards import FaceSet, open_face_set
+from auggen.recognition.selection_table import (
+    SELECTION_NAME,
+    joint_labels,
+    mixed_classes,
+    read_selection,
+)
 from auggen.selection.writers import write_folder, write_parquet, write_recordio
 
 
@@ -97,14 +102,13 @@ def check_export(train_dir: Path, out: Path) -> ExportSet:
     tables = [_describe(real, real.labels.numpy(), real.manifest.identities, synthetic=False)]
     identities, stored = real.manifest.identities, [_stored(real)]
     rows = [np.arange(len(real.paths))]
-    if (train_dir / "selection.parquet").is_file():
+    if (train_dir / SELECTION_NAME).is_file():
         pool = open_face_set(train_dir / "synthetic")
-        selection = _read_selection(train_dir / "selection.parquet", real, pool)
-        taken = selection["row"].to_numpy(np.int64)
-        label = selection["label"].to_numpy(np.int64)
-        classes = selection[label >= 0].drop_duplicates("label").sort_values("label")
-        identities = identities + [pool.manifest.identities[k] for k in classes["pool_label"]]
-        label = np.where(label >= 0, real.num_classes + label, -1 - label)
+        selection = read_selection(train_dir, real, pool)
+        taken = selection["row"].to_numpy()
+        classes = mixed_classes(selection)["pool_label"]
+        identities = identities + [pool.manifest.identities[k] for k in classes]
+        label = joint_labels(selection, real.num_classes)
         tables.append(_describe(pool, label, identities, synthetic=True, rows=taken))
         stored.append(_stored(pool))
         rows.append(taken)
@@ -119,31 +123,6 @@ def check_export(train_dir: Path, out: Path) -> ExportSet:
     table = table.iloc[order].reset_index(drop=True)
     size = real.manifest.image_size
     return ExportSet(identities, table, size, stored, np.concatenate(rows)[order])
-
-
-def _read_selection(path: Path, real: FaceSet, pool: FaceSet) -> pd.DataFrame:
-    """Reads row, label and pool_label of each chosen image. Raises UserError if they do not fit."""
-    try:
-        table = pd.read_parquet(path, columns=["row", "label", "pool_label"])
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{path}: not a readable Parquet file with row, label and pool_label ({reason}); "
-            "delete it and run `dvc repro select`"
-        ) from error
-    label = table["label"]
-    if (
-        table.empty
-        or any(kind.kind != "i" for kind in table.dtypes)
-        or not table["row"].between(0, len(pool.paths) - 1).all()
-        or not table["pool_label"].between(0, pool.num_classes - 1).all()
-        or not label.between(-real.num_classes, label[label >= 0].nunique() - 1).all()
-    ):
-        raise UserError(
-            f"{path}: empty, or a row or label beyond the {len(pool.paths)} images and "
-            f"{pool.num_classes} classes of synthetic/; delete it and run `dvc repro select`"
-        )
-    return table
 
 
 def _describe(

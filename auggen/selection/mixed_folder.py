@@ -11,6 +11,7 @@ from auggen.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
 from auggen.faces.pictures import contact_sheet
 from auggen.faces.shards import FaceSet, open_face_set
 from auggen.recognition.mixing_plan import MixingPlan
+from auggen.recognition.selection_table import SELECTION_NAME
 from auggen.selection.choice import choose_images, rank_pool
 from auggen.selection.config import SelectConfig
 from auggen.selection.score_files import read_scores, write_table
@@ -56,7 +57,7 @@ def run_select(
             pool = open_face_set(pool_dir)
             (folder / "synthetic").mkdir()
             _copy_face_set(pool.manifest, pool_dir, folder / "synthetic")
-            write_table(folder / "selection.parquet", chosen)
+            write_table(folder / SELECTION_NAME, chosen)
             contact_sheet(_pictures(chosen, real, pool), folder / "samples.png")
     return (
         f"mix_ratio {mix_ratio:g}: {len(chosen)} images of "

@@ -84,6 +84,7 @@ def mixed_folder(real_folder, tmp_path, plan, real_data):
         {
             "row": np.array([6, 7, 8, 9, 0, 1, 2, 3]),
             "label": np.array([0] * 4 + [1] * 4, np.int32),
+            "pool_label": np.array([1] * 4 + [0] * 4, np.int32),
             "source_i": np.array([1] * 4 + [0] * 4, np.int32),
             "source_j": np.array([2] * 4 + [1] * 4, np.int32),
         }

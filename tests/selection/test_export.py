@@ -27,6 +27,8 @@ CHOSEN = pd.DataFrame(
         "row": [4, 5, 2, 0],
         "label": np.array([0, 0, 1, -2], np.int32),  # the last: person 1 drawn anew
         "pool_label": [2, 2, 1, 0],
+        "source_i": [1, 1, 0, 1],
+        "source_j": [2, 2, 1, 1],
     }
 )
 EXPECTED = [0, 0, 1, 1, 1, 2, 2, 3, 3, 4]
@@ -249,14 +251,15 @@ def test_one_name_for_two(mixed: Path, tmp_path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[60:]), "not a readable Parquet file"),
         (
             lambda path: CHOSEN.drop(columns="row").to_parquet(path),
-            "with row, label and pool_label",
+            "with row, label, pool_label",
         ),
-        (lambda path: CHOSEN.head(0).to_parquet(path), "empty, or a row or label"),
-        (lambda path: CHOSEN.astype(str).to_parquet(path), "empty, or a row or label"),
+        (lambda path: CHOSEN.head(0).to_parquet(path), "empty, or a row, label or source"),
+        (lambda path: CHOSEN.astype(str).to_parquet(path), "empty, or a row, label or source"),
         (lambda path: CHOSEN.assign(row=6).to_parquet(path), "beyond the 6 images"),
         (lambda path: CHOSEN.assign(pool_label=3).to_parquet(path), "and 3 classes of synthetic/"),
-        (lambda path: CHOSEN.assign(label=-4).to_parquet(path), "empty, or a row or label"),
-        (lambda path: CHOSEN.assign(label=5).to_parquet(path), "empty, or a row or label"),
+        (lambda path: CHOSEN.assign(label=-4).to_parquet(path), "empty, or a row, label or source"),
+        (lambda path: CHOSEN.assign(source_j=3).to_parquet(path), "and the 3 real people"),
+        (lambda path: CHOSEN.assign(label=5).to_parquet(path), "empty, or a row, label or source"),
     ],
 )
 def test_broken_selection(mixed: Path, tmp_path: Path, spoil: Any, reason: str) -> None:
