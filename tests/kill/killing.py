@@ -201,12 +201,21 @@ class Killer:
         self._ignored.update(self._states(stage))
 
     def kill_stage(self, stage: LongStage, count: int) -> list[Kill]:
-        """Kills `count` runs inside a stage, the last of them while it writes its outs."""
-        moments = [*(["work", "start"] * count)[: count - 1], "end"]
+        """Kills `count` runs inside a stage, the last of them while it writes its outs.
+
+        More, up to twice as many, while no run was seen to go on from a state: one that ends
+        sooner than its moment comes takes the state with it.
+        """
+        moments = [*(["work", "start"] * count)[: count - 1], "end", *["work", "end"] * count]
         kills: list[Kill] = []
         options: list[str] = []
         misses = 0
-        while len(kills) < count:
+
+        def enough() -> bool:
+            seen = not stage.state or stage.name in self.went_on
+            return len(kills) >= (count if seen else 2 * count)
+
+        while not enough():
             kill = self.kill_once(stage, moments[len(kills)], *options)
             if kill is None:  # the stage was done before its moment came: let it run anew
                 misses += 1

@@ -38,7 +38,7 @@ def test_kills_landed_and_runs_went_on(killed: tuple[Project, Killer]) -> None:
     kills = killed[1].kills
     for stage in LONG_STAGES:
         mine = [kill for kill in kills if kill.stage == stage.name]
-        assert len(mine) == NUM_KILLS
+        assert len(mine) >= NUM_KILLS
         if stage.state:
             assert stage.name in killed[1].went_on, mine
     assert any(kill.left_partial for kill in kills)
