@@ -201,21 +201,12 @@ class Killer:
         self._ignored.update(self._states(stage))
 
     def kill_stage(self, stage: LongStage, count: int) -> list[Kill]:
-        """Kills `count` runs inside a stage, the last of them while it writes its outs.
-
-        More, up to twice as many, while no run was seen to go on from a state: one that ends
-        sooner than its moment comes takes the state with it.
-        """
-        moments = [*(["work", "start"] * count)[: count - 1], "end", *["work", "end"] * count]
+        """Kills `count` runs inside a stage, the last of them while it writes its outs."""
+        moments = [*(["work", "start"] * count)[: count - 1], "end"]
         kills: list[Kill] = []
         options: list[str] = []
         misses = 0
-
-        def enough() -> bool:
-            seen = not stage.state or stage.name in self.went_on
-            return len(kills) >= (count if seen else 2 * count)
-
-        while not enough():
+        while len(kills) < count:
             kill = self.kill_once(stage, moments[len(kills)], *options)
             if kill is None:  # the stage was done before its moment came: let it run anew
                 misses += 1
@@ -249,8 +240,7 @@ class Killer:
         partial = bool(self._partials())
         run.kill()
         killed = time.time()
-        if not (stage.out and (self.project.folder / stage.out).is_dir()):
-            trace.add(self._progress(stage))  # else it was done, and removing its state
+        self._note_progress(stage, trace)
         assert trace.seen == sorted(trace.seen), f"{stage.name} began anew: {trace.seen}"
         assert trace.seen[-1] >= found, f"{stage.name} began anew: {found} then {trace.seen}"
         left = {path: path.stat().st_mtime_ns for path in self._files(stage, "batch-*")}
@@ -272,7 +262,7 @@ class Killer:
         self, stage: LongStage, moment: str, process: psutil.Process, trace: Trace
     ) -> bool:
         def watch() -> bool:
-            trace.add(self._progress(stage))
+            self._note_progress(stage, trace)
             return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
         def passes(clock: Callable[[], float], seconds: float) -> bool:
@@ -282,17 +272,18 @@ class Killer:
         if moment == "start" or (moment == "work" and not stage.state):
             return passes(lambda: _cpu_seconds(process), self.random.uniform(0.0, 4.0))
         if moment == "work":
-            # counted in checkpoints: by the clock, a slow start would make it a late kill
             if not _await(lambda: len(trace.seen) > 1, watch):
                 return False
-            first = time.time()
-            if self.random.random() < 0.5:
-                return True
-            if not _await(lambda: len(trace.seen) > 2, watch):
-                return False
-            return passes(time.time, self.random.uniform(0.0, time.time() - first))
+            since = self._last_write(stage, ".owner", time.time())
+            return passes(time.time, self.random.uniform(0.0, 2.0 * (time.time() - since)))
         old = self._partials()
         return bool(_await(lambda: self._partials() - old, watch))
+
+    def _note_progress(self, stage: LongStage, trace: Trace) -> None:
+        """Adds the progress; not once the out is there: a state being removed looks like less."""
+        number = self._progress(stage)
+        if not (stage.out and (self.project.folder / stage.out).is_dir()):
+            trace.add(number)
 
     def _partials(self) -> set[tuple[Path, int]]:
         """Half-written outs, as they are at this moment."""
