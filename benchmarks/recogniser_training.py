@@ -100,9 +100,11 @@ def _erase(image: Image.Image, config: AugmentConfig, rng: np.random.Generator) 
     return image
 
 
-def ours(scratch: Path) -> Contender:
+def ours(scratch: Path, *, bf16: bool = False) -> Contender:
     """The stage's function whole: batches, updates, weight average, writing the model."""
     config = read_params(PARAMS, "train_fr", TrainConfig)
+    if bf16:
+        config = config.model_copy(update={"precision": "bf16"})
     folder = training_folder(scratch)
     data = read_training_data(folder)
     short = config.model_copy(update={"steps": STEPS, "epochs": 0.0, "checkpoint_every": STEPS})
@@ -156,6 +158,7 @@ def plain(scratch: Path, *, workers: int) -> Contender:
 
 CONTENDERS: dict[str, Callable[[Path], Contender]] = {
     "ours": ours,
+    "bf16": partial(ours, bf16=True),
     "plain_2_workers": partial(plain, workers=2),
     "plain_0_workers": partial(plain, workers=0),
 }

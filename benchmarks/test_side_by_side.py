@@ -47,14 +47,18 @@ def test_synthesis(benchmark: BenchmarkFixture) -> None:
 @pytest.mark.benchmark(group="side by side: one round of every contender")
 def test_recogniser_training(benchmark: BenchmarkFixture) -> None:
     peers = ["plain_2_workers", "plain_0_workers"]
-    with Turns("recogniser_training", ["ours", *peers]) as turns:
+    with Turns("recogniser_training", ["ours", "bf16", *peers]) as turns:
         measure(benchmark, turns, rounds=5)
         best = max(peers, key=turns.images_per_second)
         entry = turns.entry(
             best,
             "images/s of the stage's training against a plain PyTorch loop with PIL decoding and "
-            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers)",
+            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers); `ratio_bf16`: "
+            "ours with `train_fr.precision: bf16`",
         )
+        speed = turns.images_per_second("bf16")
+        entry["ratio_bf16"] = round(speed / turns.images_per_second(best), 2)
+        entry["bf16_images_per_s"] = round(speed, 1)
         for peer in peers:
             entry[f"{peer}_images_per_s"] = round(turns.images_per_second(peer), 1)
     benchmark.extra_info.update(entry)
