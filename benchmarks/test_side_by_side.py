@@ -53,8 +53,8 @@ def test_recogniser_training(benchmark: BenchmarkFixture) -> None:
         entry = turns.entry(
             best,
             "images/s of the stage's training against a plain PyTorch loop with PIL decoding and "
-            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers); `ratio_bf16`: "
-            "ours with `train_fr.precision: bf16`",
+            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers); "
+            "`ratio_bf16`: ours with `train_fr.precision: bf16`",
         )
         speed = turns.images_per_second("bf16")
         entry["ratio_bf16"] = round(speed / turns.images_per_second(best), 2)
