@@ -70,8 +70,20 @@ class MarginHead(nn.Module):
         margin: Float[Tensor, " n"],
         excluded: Bool[Tensor, "n k"] | None = None,
     ) -> Float[Tensor, "n k"]:
-        """Returns logits; `margin` is per row; `excluded` classes leave a row's softmax."""
-        embeddings = embeddings.float()
+        """Returns logits; `margin` is per row; `excluded` classes leave a row's softmax.
+
+        In fp32 whatever the precision around it: a margin is a small difference of cosines.
+        """
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self._logits(embeddings.float(), labels, margin, excluded)
+
+    def _logits(
+        self,
+        embeddings: Float[Tensor, "n d"],
+        labels: Int[Tensor, " n"],
+        margin: Float[Tensor, " n"],
+        excluded: Bool[Tensor, "n k"] | None,
+    ) -> Float[Tensor, "n k"]:
         cosine = F.linear(F.normalize(embeddings), F.normalize(self.weight))
         own = cosine.gather(1, labels[:, None])[:, 0]
         if self.kind == "cosface":

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from auggen.core.checkpoints import load_tensors
 from auggen.core.errors import UserError
@@ -101,6 +102,19 @@ def test_it_learns(tmp_path, real_data, config, real_folder):
     assert result["loss"] < 0.7 * first
     embeddings = load_recogniser(tmp_path / "m")(torch.zeros(2, 1, 16, 16))
     assert embeddings.shape == (2, 8)
+
+
+@pytest.mark.parametrize("head", ["cosface", "arcface", "arcface_detached", "adaface"])
+def test_bf16_starts_like_fp32_with_every_head(tmp_path, mixed_data, config, real_folder, head):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        AcceleratorState._reset_state(reset_partial_state=True)  # it keeps its first precision
+        changed = config.model_copy(update={"head": head, "precision": precision, "steps": 2})
+        out = tmp_path / precision
+        losses.append(train_recogniser(mixed_data, changed, 0, out, real_folder)["loss"])
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_remedy(tmp_path, real_data, config, real_folder):
