@@ -1,6 +1,9 @@
 """Tensors survive a round trip; damaged and foreign files are refused; resume state is keyed."""
 
+import io
 import shutil
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -136,8 +139,10 @@ def test_superseded_state_goes_with_the_next_success(
     assert names() == other_stage | other_checkout
 
 
-def test_second_run_waits_for_the_first(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_run_waits_for_the_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
+    warned = io.StringIO()  # capsys could lose what is printed while it is read
+    monkeypatch.setattr(sys, "stderr", warned)
 
     def run(name: str) -> None:
         with resume_folder("train", 1, project / "input") as folder:
@@ -151,9 +156,10 @@ def test_second_run_waits_for_the_first(project: Path, capsys: pytest.CaptureFix
         first = pool.submit(run, "first")
         assert begun.wait(20)
         second, third = pool.submit(run, "second"), pool.submit(run, "third")
-        warned = ""
-        while warned.count("waiting") < 2:
-            warned += capsys.readouterr().err
+        stop = time.monotonic() + 15
+        while warned.getvalue().count("waiting") < 2 and time.monotonic() < stop:
+            time.sleep(0.01)
+        assert warned.getvalue().count("waiting") == 2
         assert order == ["first finds []"]
         finish.set()
         for run_done in (first, second, third):
