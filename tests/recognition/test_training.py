@@ -1,5 +1,6 @@
 """The training loop: it learns, resumes bit for bit, and mixes change nothing when absent."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -104,15 +105,24 @@ def test_it_learns(tmp_path, real_data, config, real_folder):
     assert embeddings.shape == (2, 8)
 
 
+@pytest.fixture
+def forget_precision():
+    """accelerate keeps the first precision that a process asks for."""
+    forget = partial(AcceleratorState._reset_state, reset_partial_state=True)
+    yield forget
+    forget()
+
+
 @pytest.mark.parametrize("head", ["cosface", "arcface", "arcface_detached", "adaface"])
-def test_bf16_starts_like_fp32_with_every_head(tmp_path, mixed_data, config, real_folder, head):
+def test_bf16_starts_like_fp32_with_every_head(
+    tmp_path, mixed_data, config, real_folder, head, forget_precision
+):
     losses = []
     for precision in ("fp32", "bf16"):
-        AcceleratorState._reset_state(reset_partial_state=True)  # it keeps its first precision
+        forget_precision()
         changed = config.model_copy(update={"head": head, "precision": precision, "steps": 2})
         out = tmp_path / precision
         losses.append(train_recogniser(mixed_data, changed, 0, out, real_folder)["loss"])
-    AcceleratorState._reset_state(reset_partial_state=True)
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
