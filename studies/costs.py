@@ -5,7 +5,7 @@ from typing import Any
 from auggen.diffusion.samplers import SamplerConfig
 from studies.config import Experiment, Model
 
-_NETWORKS = {"condition": 1, "none": 1, "score": 2}
+_NETWORKS = {"condition": 1, "score": 2}
 """Generator calls of one evaluation of the denoiser, by mixing; others need no generator."""
 
 
@@ -24,7 +24,7 @@ def count_compute(experiment: Experiment, model: Model) -> dict[str, int]:
     """
     settings = experiment.params["synthesize"]
     each = evaluations_per_image(experiment.params) if model == "mixed" else 0
-    images = settings["num_classes"] * settings["images_per_class"]
+    images = settings["num_classes"] * settings["images_per_class"] + settings["anew_images"]
     return {
         "recogniser_updates": experiment.params["train_fr"]["steps"],
         "evaluations_per_image": each,

@@ -137,7 +137,7 @@ def _synthesize(work: Work) -> StageCost:
     config, images = work.settings.synthesize, work.sizes.pool_images
     seconds = work.data.start["synthesize"] + _drawing(work, images)
     seconds += images * work.data.write_image
-    if config.mixing != "none" and config.pair_rule != "random":
+    if config.pair_rule != "random":
         seconds += _embedding(work, _real(work), config.batch_size)
     disk = images * work.data.image_bytes
     return StageCost("synthesize", 1, seconds, _sampling_memory(work), disk, work.devices)

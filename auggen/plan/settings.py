@@ -10,7 +10,7 @@ from auggen.ingest.config import PrepareConfig
 from auggen.ingest.source import open_photos
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
 from auggen.recognition.config import TrainConfig
-from auggen.selection.choice import count_classes
+from auggen.selection.choice import count_anew, count_classes
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
 from auggen.synthesis.config import SearchConfig, SynthesizeConfig
 from auggen.synthesis.search import plan_search, search_pairs
@@ -74,7 +74,7 @@ class Sizes:
     pool_images: int
     """Images of the pool."""
     mixed_people: int
-    """Synthetic classes of the mixed training set; 0 if real people are drawn anew."""
+    """Synthetic classes of the mixed training set; people drawn anew are none."""
     selected_images: int
     """Synthetic images of the mixed training set."""
 
@@ -110,12 +110,20 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     real_images = images - sum(counts.values()) * each
     pairs = search_pairs(settings.search, real_people)
     pool, chosen = settings.synthesize, settings.select.images_per_class
-    classes = count_classes(settings.mix_ratio, real_images, chosen)
+    classes = count_classes(settings.mix_ratio, real_images, settings.select)
     if classes > pool.num_classes or chosen > pool.images_per_class:
         raise UserError(
             f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
             f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it or raise "
             "`synthesize.num_classes`"
+        )
+    anew = count_anew(settings.mix_ratio, real_images, real_people, settings.select)
+    if anew > pool.anew_images // real_people:
+        raise UserError(
+            f"`mix_ratio` {settings.mix_ratio:g} and `select.anew_share` "
+            f"{settings.select.anew_share:g} ask for {anew} images of each person drawn anew, but "
+            f"the pool has {pool.anew_images // real_people}; lower one of them or raise "
+            "`synthesize.anew_images`"
         )
     return Sizes(
         photos=images,
@@ -125,7 +133,7 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         images_per_person=each,
         unseen_images=sum(counts.values()) * each,
         search_images=len(plan_search(settings.search, pairs)),
-        pool_images=pool.num_classes * pool.images_per_class,
-        mixed_people=0 if pool.mixing == "none" else classes,
-        selected_images=classes * chosen,
+        pool_images=pool.num_classes * pool.images_per_class + pool.anew_images,
+        mixed_people=classes,
+        selected_images=classes * chosen + real_people * anew,
     )

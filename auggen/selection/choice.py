@@ -15,10 +15,16 @@ class Ranking:
 
     images: pd.DataFrame
     """images_per_class rows a class, in order of class rank, then of score; column `rating`."""
+    anew: pd.DataFrame
+    """Real people drawn anew: all usable rows, person by person, best first; column `rating`."""
     num_classes: int
-    """Usable classes."""
+    """Usable mixed classes."""
     num_pool_classes: int
-    """Classes of the pool."""
+    """Mixed classes of the pool."""
+    num_people: int
+    """Real people that the pool holds anew."""
+    images_per_person: int
+    """The least images of one of them, before near-copies are dropped."""
     num_copies: int
     """Images dropped as near-copies of real ones."""
     num_dropped_classes: int
@@ -29,11 +35,11 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     """Drops near-copies, takes each class's best images, ranks classes by their mean rating.
 
     Ties go to the lower row and the lower label. mix_ratio has no say here, which makes
-    selections nested.
+    selections nested. Real people drawn anew are rated among themselves, and all of them serve.
     """
-    rated = scores.assign(rating=rate_images(config.rule, scores, config.seed))
-    usable = rated[rated["real_similarity"] <= config.max_real_similarity]
-    best = usable.sort_values(["rating", "row"], ascending=[False, True], kind="stable")
+    is_anew = scores["source_i"] == scores["source_j"]
+    mixed, anew = scores[~is_anew], scores[is_anew]
+    best = _best_first(mixed, config)
     taken = best.groupby("label").head(config.images_per_class)
     counts = taken.groupby("label")["rating"].agg(["count", "mean"])
     full = counts[counts["count"] == config.images_per_class].sort_index()
@@ -42,28 +48,58 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     kept = taken[taken["label"].isin(order)]
     kept = kept.assign(rank=kept["label"].map(rank).astype("int64"))
     kept = kept.sort_values(["rank", "rating", "row"], ascending=[True, False, True])
-    num_pool_classes = scores["label"].nunique()
+    num_pool_classes = mixed["label"].nunique()
+    per_person = anew.groupby("label").size()
     return Ranking(
-        kept.reset_index(drop=True),
-        len(order),
-        num_pool_classes,
-        len(scores) - len(usable),
-        num_pool_classes - len(order),
+        images=kept.reset_index(drop=True),
+        anew=_best_first(anew, config).sort_values("source_i", kind="stable"),
+        num_classes=len(order),
+        num_pool_classes=num_pool_classes,
+        num_people=len(per_person),
+        images_per_person=int(per_person.min()) if len(per_person) else 0,
+        num_copies=len(mixed) - len(best),
+        num_dropped_classes=num_pool_classes - len(order),
     )
 
 
-def count_classes(mix_ratio: float, num_real: int, images_per_class: int) -> int:
-    """Returns K = round(mix_ratio * real images / images_per_class).
+def _best_first(scores: pd.DataFrame, config: SelectConfig) -> pd.DataFrame:
+    """Returns the images that are no near-copies of real ones, with their rating."""
+    rated = scores.assign(rating=rate_images(config.rule, scores, config.seed))
+    usable = rated[rated["real_similarity"] <= config.max_real_similarity]
+    return usable.sort_values(["rating", "row"], ascending=[False, True], kind="stable")
+
+
+def count_classes(mix_ratio: float, num_real: int, config: SelectConfig) -> int:
+    """Returns K = round(mix_ratio * (1 - anew_share) * real images / images_per_class).
 
     Raises:
-        UserError: a mix_ratio above 0 that asks for less than one class.
+        UserError: a mix_ratio that asks for mixed images, but for less than one class of them.
     """
-    count = round(mix_ratio * num_real / images_per_class)
-    if mix_ratio > 0 and count == 0:
+    ratio = mix_ratio * (1 - config.anew_share)
+    count = round(ratio * num_real / config.images_per_class)
+    if ratio > 0 and count == 0:
+        enough = mix_ratio * config.images_per_class / (ratio * num_real)
         raise UserError(
-            f"`mix_ratio` is {mix_ratio:g}: less than one identity of {images_per_class} images "
-            f"beside {num_real} real ones; set it to 0, to {images_per_class / num_real:.3g} or "
-            "more, or lower `select.images_per_class`"
+            f"`mix_ratio` is {mix_ratio:g}: less than one identity of {config.images_per_class} "
+            f"images beside {num_real} real ones; set it to 0, to {enough:.3g} or more, or lower "
+            "`select.images_per_class`"
+        )
+    return count
+
+
+def count_anew(mix_ratio: float, num_real: int, num_people: int, config: SelectConfig) -> int:
+    """Returns round(mix_ratio * anew_share * real images / people): images of each person.
+
+    Raises:
+        UserError: an anew_share that asks for images, but for less than one a person.
+    """
+    ratio = mix_ratio * config.anew_share
+    count = round(ratio * num_real / num_people)
+    if ratio > 0 and count == 0:
+        raise UserError(
+            f"`mix_ratio` {mix_ratio:g} and `select.anew_share` {config.anew_share:g}: less than "
+            f"one image of each of {num_people} people drawn anew; raise one of them, or set "
+            "`select.anew_share` to 0"
         )
     return count
 
@@ -71,17 +107,19 @@ def count_classes(mix_ratio: float, num_real: int, images_per_class: int) -> int
 def choose_images(
     ranking: Ranking, mix_ratio: float, num_real: int, config: SelectConfig
 ) -> pd.DataFrame:
-    """Returns the images of the K best classes, `label` renumbered 0..K-1 in order of rank.
+    """Returns the images of the K best classes, then those of real people drawn anew.
 
-    A pool class with one source (source_i == source_j, a real identity drawn anew) gets the label
-    -1 - source instead: more images of that real class, no class of its own.
+    `label` is the rank 0..K-1 of a mixed class; a real identity drawn anew (source_i == source_j)
+    gets -1 - source: more images of that real class, no class of its own. Where near-copies were
+    dropped a person may have fewer images than asked for.
 
     Raises:
-        UserError: more classes asked for than are usable.
+        UserError: more classes asked for than are usable, or more images of a person than drawn.
     """
-    asked = count_classes(mix_ratio, num_real, config.images_per_class)
+    asked = count_classes(mix_ratio, num_real, config)
     if asked > ranking.num_classes:
         largest = ranking.num_classes * config.images_per_class / num_real
+        largest /= 1 - config.anew_share
         raise UserError(
             f"`mix_ratio` {mix_ratio:g} asks for {asked} identities of {config.images_per_class} "
             f"images, but the pool has {ranking.num_classes} ({ranking.num_dropped_classes} of its "
@@ -90,7 +128,16 @@ def choose_images(
             "`synthesize.num_classes`, `synthesize.images_per_class` or "
             "`select.max_real_similarity`, or lower `select.images_per_class`"
         )
-    chosen = ranking.images[ranking.images["rank"] < asked]
-    anew = chosen["source_i"] == chosen["source_j"]
-    label = chosen["rank"].where(~anew, -1 - chosen["source_i"]).astype("int32")
+    mixed = ranking.images[ranking.images["rank"] < asked]
+    each = count_anew(mix_ratio, num_real, max(ranking.num_people, 1), config)
+    if each > ranking.images_per_person:
+        raise UserError(
+            f"`mix_ratio` {mix_ratio:g} and `select.anew_share` {config.anew_share:g} ask for "
+            f"{each} images of each person drawn anew, but the pool has "
+            f"{ranking.images_per_person}; raise `synthesize.anew_images` or lower one of them"
+        )
+    anew = ranking.anew.groupby("label").head(each)
+    anew = anew.assign(rank=-1 - anew["source_i"])
+    chosen = pd.concat([mixed, anew], ignore_index=True)
+    label = chosen["rank"].astype("int32")
     return chosen.assign(label=label, pool_label=chosen["label"]).drop(columns="rank")

@@ -26,7 +26,9 @@ class SelectConfig(Section):
     rule: Rule
     """What is preferred; see `auggen.selection.rules`."""
     images_per_class: Count
-    """Images of each chosen identity: a larger mix_ratio adds identities, never images to one."""
+    """Images of each chosen mix: a larger mix_ratio adds mixed identities, never images to one."""
+    anew_share: Annotated[float, Ge(0), Le(1)]
+    """Fraction of the synthetic images that show the training people themselves, drawn anew."""
     max_real_similarity: Annotated[float, Gt(-1), Le(1)]
     """Images whose cosine to a real image exceeds this are near-copies and dropped."""
     batch_share: BatchShare

@@ -58,7 +58,8 @@ def run_select(
             (folder / "synthetic").mkdir()
             _copy_face_set(pool.manifest, pool_dir, folder / "synthetic")
             write_table(folder / SELECTION_NAME, chosen)
-            contact_sheet(_pictures(chosen, real, pool), folder / "samples.png")
+            pictures = _pictures(chosen, real, pool, config.images_per_class)
+            contact_sheet(pictures, folder / "samples.png")
     return (
         f"mix_ratio {mix_ratio:g}: {len(chosen)} images of "
         f"{chosen['pool_label'].nunique()} identities beside {num_real} real images "
@@ -72,11 +73,15 @@ def _copy_face_set(manifest: Manifest, source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def _pictures(chosen: pd.DataFrame, real: FaceSet, pool: FaceSet) -> list[list[Tensor]]:
-    """Returns a row for each of the best classes: an image of each source, then those chosen."""
+def _pictures(
+    chosen: pd.DataFrame, real: FaceSet, pool: FaceSet, columns: int
+) -> list[list[Tensor]]:
+    """Returns rows of an image of each source, then of chosen ones: best mixes, people anew."""
     rows = []
-    for _, images in list(chosen.groupby("pool_label", sort=False))[:_PICTURE_CLASSES]:
-        sources = [int(images[column].iloc[0]) for column in ("source_i", "source_j")]
-        portraits = [real.images[int((real.labels == k).nonzero()[0])] for k in sources]
-        rows.append([*portraits, *(pool.images[row] for row in images["row"].tolist())])
+    for part in (chosen[chosen["label"] >= 0], chosen[chosen["label"] < 0]):
+        for _, images in list(part.groupby("pool_label", sort=False))[:_PICTURE_CLASSES]:
+            sources = [int(images[column].iloc[0]) for column in ("source_i", "source_j")]
+            portraits = [real.images[int((real.labels == k).nonzero()[0])] for k in sources]
+            shown = images["row"].head(columns).tolist()
+            rows.append([*portraits, *(pool.images[row] for row in shown)])
     return rows

@@ -47,6 +47,8 @@ class _People:
     pool_sums: Float64[Tensor, "q d"]
     """Sum of each pool class's embeddings."""
     pool_counts: Int64[Tensor, " q"]
+    anew: Int64[Tensor, " k"]
+    """The pool class that shows a real class anew; -1 if none does."""
 
 
 def score_pool(
@@ -92,7 +94,10 @@ def score_pool(
         files[-1].compute(faces.images, embed, run)
     run.wait_for_everyone()
     sums, _ = _class_sums(files[0], real)
-    people = _People(files[0], normalise(sums).float(), *_class_sums(files[1], pool))
+    anew = torch.full((real.num_classes,), -1)
+    shown = source_i == source_j
+    anew[source_i[shown]] = pool.labels[shown]
+    people = _People(files[0], normalise(sums).float(), *_class_sums(files[1], pool), anew)
     blocks = blocks_of(len(pool.labels))
 
     def path(number: int) -> Path:
@@ -149,7 +154,9 @@ def _compare(
     sources = torch.stack([source_i, source_j], 1).to(device)
     nearest_other = nearest_similarity(near, centres.to(device), leave_out=sources)[0].cpu()
     pool_centres = normalise(people.pool_sums).float().to(device)
-    rival, _ = nearest_similarity(near, pool_centres, leave_out=labels[:, None].to(device))
+    alike = people.anew[torch.stack([source_i, source_j], 1)]
+    own_classes = torch.cat([labels[:, None], alike.where(alike >= 0, labels[:, None])], 1)
+    rival, _ = nearest_similarity(near, pool_centres, leave_out=own_classes.to(device))
     real_similarity, nearest_real, likeness = _nearest_real(features, people.real, device)
     return {
         "nearest_real": nearest_real,
@@ -194,7 +201,8 @@ def difficulty(
 
     difficulty = max(cos to the nearest other pool centre, cos to the nearest non-source real
     centre) - cos to its own centre (leave-one-out), in [-2, 2]; above 0 M_orig takes the image
-    for somebody else. Our formula, after the margins of semi-hard mining (arXiv 1503.03832).
+    for somebody else. Its own sources drawn anew do not count. Our formula, after the margins of
+    semi-hard mining (arXiv 1503.03832).
     """
     return torch.maximum(nearest_mixed, nearest_other) - own_centre
 

@@ -8,10 +8,11 @@ from pydantic import Field
 from auggen.core.params import Section
 from auggen.diffusion.samplers import SamplerConfig
 
-Mixing = Literal["condition", "score", "pixel", "none"]
+Mixing = Literal["condition", "score", "pixel"]
 PairRule = Literal["random", "distant", "close"]
 Weight = Annotated[float, Gt(0), Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
 
 
 class SearchConfig(Section):
@@ -37,14 +38,16 @@ class SynthesizeConfig(Section):
     """What the pool of mixed identities holds."""
 
     mixing: Mixing
-    """condition: AugGen; score: ScoreMix; none: real identities sampled anew (D_repro); pixel: the
-    mean of two photographs, without the generator (the classical control)."""
+    """condition: AugGen; score: ScoreMix; pixel: the mean of two photographs, without the generator
+    (the classical control)."""
     pair_rule: PairRule
     """How source pairs are drawn; distant and close by cosine of M_orig's class centres."""
-    num_classes: Count
+    num_classes: CountOrZero
     """Mixed identities; more of them extend the same list."""
     images_per_class: Count
     """Images of each mixed identity."""
+    anew_images: CountOrZero
+    """Images of the training people drawn anew (D_repro), shared out evenly among them."""
     batch_size: Count
     """Rows of every network call; part of the recipe, for other sizes change last bits."""
     seed: int

@@ -65,7 +65,7 @@ def _random_pairs(num_pairs: int, num_classes: int, seed: int) -> Int64[Tensor, 
         for i, j in torch.randint(num_classes, (_BLOCK, 2), generator=generator).tolist():
             if i != j:
                 pairs[min(i, j), max(i, j)] = None
-    return torch.tensor(list(pairs)[:num_pairs], dtype=torch.int64)
+    return torch.tensor(list(pairs)[:num_pairs], dtype=torch.int64).reshape(-1, 2)
 
 
 def _ordered_pairs(

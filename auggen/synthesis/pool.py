@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int64
@@ -29,7 +30,9 @@ _PICTURE_CLASSES, _PICTURE_IMAGES = 10, 8
 def choose_sources(
     config: SynthesizeConfig, num_classes: int, centres: Callable[[], Tensor]
 ) -> Int64[Tensor, "q 2"]:
-    """Returns the two sources of each pool class; mixing `none` takes real class q twice.
+    """Returns the two sources of each pool class: pairs, then each real class with itself.
+
+    The latter are the real people drawn anew, if `anew_images` asks for them.
 
     Args:
         config: section `synthesize`.
@@ -37,23 +40,44 @@ def choose_sources(
         centres: computes their class centres [k d], if the pair rule asks for them.
 
     Raises:
-        UserError: more classes asked for than there are pairs (or, for `none`, real identities).
+        UserError: more classes asked for than there are pairs, nothing at all, people drawn anew
+            by pixel mixing or less than one image of each.
     """
-    if config.mixing != "none":
-        return sample_identity_pairs(
-            config.num_classes,
-            num_classes,
-            config.pair_rule,
-            config.seed,
-            field="synthesize.num_classes",
-            centres=centres,
-        )
-    if config.num_classes > num_classes:
+    if not config.num_classes and not config.anew_images:
         raise UserError(
-            f"`synthesize.num_classes` is {config.num_classes}, but mixing `none` draws real "
-            f"identities anew and there are only {num_classes}; set it to {num_classes} or less"
+            "`synthesize.num_classes` and `synthesize.anew_images` are both 0: nothing to draw; "
+            "raise one of them"
         )
-    return torch.arange(config.num_classes)[:, None].repeat(1, 2)
+    if config.anew_images and config.mixing == "pixel":
+        raise UserError(
+            f"`synthesize.anew_images` is {config.anew_images}, but mixing `pixel` has no "
+            "generator to draw people anew; set it to 0"
+        )
+    if 0 < config.anew_images < num_classes:
+        raise UserError(
+            f"`synthesize.anew_images` is {config.anew_images}: less than one image of each of "
+            f"{num_classes} real identities; set it to {num_classes} or more, or to 0"
+        )
+    pairs = sample_identity_pairs(
+        config.num_classes,
+        num_classes,
+        config.pair_rule,
+        config.seed,
+        field="synthesize.num_classes",
+        centres=centres,
+    )
+    people = torch.arange(num_classes if config.anew_images else 0)
+    return torch.cat([pairs, people[:, None].repeat(1, 2)])
+
+
+def class_labels(config: SynthesizeConfig, sources: Int64[Tensor, "q 2"]) -> Int64[Tensor, " n"]:
+    """Returns the pool class of each image of the pool."""
+    counts = torch.full((len(sources),), config.images_per_class)
+    people = (sources[:, 0] == sources[:, 1]).nonzero()[:, 0]
+    if len(people):
+        each, rest = divmod(config.anew_images, len(people))
+        counts[people] = each + (torch.arange(len(people)) < rest).long()
+    return torch.arange(len(sources)).repeat_interleave(counts)
 
 
 def name_classes(sources: Int64[Tensor, "q 2"], real: Manifest) -> list[str]:
@@ -79,22 +103,24 @@ def name_classes(sources: Int64[Tensor, "q 2"], real: Manifest) -> list[str]:
 def plan_pool(
     config: SynthesizeConfig, sources: Int64[Tensor, "q 2"], alpha: float, beta: float
 ) -> Recipe:
-    """Lists the pool's images, class by class; image k's noise comes from (seed, k) alone.
+    """Lists the pool's images, class by class; noise depends on the seed and the place in its kind.
 
-    `alpha` and `beta` act in mixing `condition`; `score` and `pixel` take 0.5 of each source, and
-    `none` the one-hot condition itself.
+    `alpha` and `beta` act in mixing `condition`; `score` and `pixel` take 0.5 of each source. A
+    person drawn anew gets the one-hot condition itself.
     """
     if config.mixing in ("score", "pixel"):
         alpha, beta = EQUAL_WEIGHT, 1 - EQUAL_WEIGHT
-    elif config.mixing == "none":
-        alpha, beta = 1.0, 0.0
-    rows = sources.repeat_interleave(config.images_per_class, 0)
+    i, j = sources[class_labels(config, sources)].T
+    anew = i == j
+    num_mixed = int((~anew).sum())
+    seeds = [derive_seed(config.seed, k) for k in range(num_mixed)]
+    seeds += [derive_seed(config.seed, "anew", k) for k in range(len(i) - num_mixed)]
     return Recipe(
-        rows[:, 0],
-        rows[:, 1],
-        torch.full((len(rows),), alpha),
-        torch.full((len(rows),), beta),
-        torch.tensor([derive_seed(config.seed, k) for k in range(len(rows))]),
+        i,
+        j,
+        torch.full((len(i),), alpha).masked_fill(anew, 1.0),
+        torch.full((len(i),), beta).masked_fill(anew, 0.0),
+        torch.tensor(seeds),
     )
 
 
@@ -102,6 +128,7 @@ def write_pool(
     folder: Path,
     images: Iterable[Tensor],
     recipe: Recipe,
+    sources: Int64[Tensor, "q 2"],
     config: SynthesizeConfig,
     real: Manifest,
     generator_digest: str,
@@ -112,6 +139,7 @@ def write_pool(
         folder: usually an `atomic_directory`.
         images: uint8 [c h w], in the recipe's order; an iterator is consumed once.
         recipe: where each image comes from.
+        sources: what `choose_sources` returned.
         config: section `synthesize`.
         real: manifest of the training people, for their names.
         generator_digest: SHA-256 of the generator's files.
@@ -119,18 +147,16 @@ def write_pool(
     Raises:
         UserError: two classes of one name, see `name_classes`.
     """
-    each = config.images_per_class
-    labels = torch.arange(len(recipe)) // each
-    sources = torch.stack([recipe.source_i[::each], recipe.source_j[::each]], dim=1)
+    labels = class_labels(config, sources)
     names = name_classes(sources, real)
     pictures: list[list[Tensor]] = []
     described = repr((config, recipe.alpha[0].item(), recipe.beta[0].item(), generator_digest))
     digest = hashlib.sha256(f"{described}{real.source_digest}".encode()).hexdigest()
     manifest = write_face_set(
         folder,
-        _keep_some(images, each, pictures),
+        _keep_some(images, labels.tolist(), _shown_classes(sources), pictures),
         labels,
-        [f"{names[k // each]}/{k:08d}.png" for k in range(len(recipe))],
+        [f"{names[label]}/{k:08d}.png" for k, label in enumerate(labels.tolist())],
         identities=names,
         source_digest=digest,
         extra=_provenance(recipe, config.mixing, generator_digest),
@@ -140,14 +166,14 @@ def write_pool(
 
 
 def _provenance(recipe: Recipe, mixing: str, generator_digest: str) -> pd.DataFrame:
-    """Returns the columns that say how each image can be drawn again."""
+    """Returns the columns that say how each image can be drawn again; people anew: `none`."""
     table = pd.DataFrame(
         {
             "source_i": recipe.source_i.to(torch.int32).numpy(),
             "source_j": recipe.source_j.to(torch.int32).numpy(),
             "alpha": recipe.alpha.numpy(),
             "beta": recipe.beta.numpy(),
-            "mixing": mixing,
+            "mixing": np.where(recipe.source_i == recipe.source_j, "none", mixing),
             "seed": recipe.seed.numpy(),
             "generator": generator_digest,
         }
@@ -156,13 +182,20 @@ def _provenance(recipe: Recipe, mixing: str, generator_digest: str) -> pd.DataFr
 
 
 def _keep_some(
-    images: Iterable[Tensor], each: int, pictures: list[list[Tensor]]
+    images: Iterable[Tensor], labels: list[int], shown: list[int], pictures: list[list[Tensor]]
 ) -> Iterator[Tensor]:
-    """Passes images on and keeps the first ones of the first classes in `pictures`."""
-    for k, image in enumerate(images):
-        if k // each < _PICTURE_CLASSES:
-            if k % each == 0:
-                pictures.append([])
-            if k % each < _PICTURE_IMAGES:
-                pictures[-1].append(image)
+    """Passes images on and keeps the first ones of the classes `shown` in `pictures`."""
+    pictures += [[] for _ in shown]
+    rows = dict(zip(shown, pictures, strict=True))
+    for label, image in zip(labels, images, strict=True):
+        row = rows.get(label)
+        if row is not None and len(row) < _PICTURE_IMAGES:
+            row.append(image)
         yield image
+
+
+def _shown_classes(sources: Int64[Tensor, "q 2"]) -> list[int]:
+    """Returns the first mixes and the first people drawn anew."""
+    anew = sources[:, 0] == sources[:, 1]
+    kinds = [part.nonzero()[:_PICTURE_CLASSES, 0].tolist() for part in (~anew, anew)]
+    return kinds[0] + kinds[1]

@@ -154,9 +154,9 @@ def run_synthesis(models: Models, search_dir: Path, out: Path, config: Synthesiz
             return ""
         digest = digest_files(models.generator_dir)
         with atomic_directory(out) as folder:
-            write_pool(folder, drawn, recipe, config, manifest, digest)
+            write_pool(folder, drawn, recipe, sources[0], config, manifest, digest)
     return (
-        f"{len(recipe)} images of {config.num_classes} identities (mixing {config.mixing}, "
+        f"{len(recipe)} images of {len(sources[0])} identities (mixing {config.mixing}, "
         f"alpha {recipe.alpha[0].item():g}, beta {recipe.beta[0].item():g})"
     )
 

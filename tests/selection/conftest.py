@@ -29,11 +29,22 @@ def scores() -> pd.DataFrame:
 
 
 @pytest.fixture
+def scores_with_anew(scores: pd.DataFrame) -> pd.DataFrame:
+    """The same, the last four classes being real people 0 to 3 drawn anew."""
+    person = (scores["label"] - 8).where(scores["label"] >= 8)
+    return scores.assign(
+        source_i=person.fillna(scores["source_i"]).astype(int),
+        source_j=person.fillna(scores["source_j"]).astype(int),
+    )
+
+
+@pytest.fixture
 def make_config() -> Callable[..., SelectConfig]:
     def make(**changes: Any) -> SelectConfig:
         plain = {
             "rule": "balanced",
             "images_per_class": 3,
+            "anew_share": 0.0,
             "max_real_similarity": 1.0,
             "batch_share": 0.25,
             "schedule": "constant",

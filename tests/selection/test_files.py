@@ -83,16 +83,24 @@ def test_training_understands_the_folder(data: Path, make_config: MakeConfig) ->
     assert training.sources[8:].tolist() == table[["source_i", "source_j"]][::3].to_numpy().tolist()
 
 
+@pytest.mark.parametrize(("share", "classes", "anew"), [(1.0, 0, 16), (0.5, 3, 8)])
 def test_training_understands_real_people_drawn_anew(
-    data: Path, scores: pd.DataFrame, make_config: MakeConfig
+    data: Path,
+    scores_with_anew: pd.DataFrame,
+    make_config: MakeConfig,
+    share: float,
+    classes: int,
+    anew: int,
 ) -> None:
-    anew = scores.assign(source_i=scores["label"] % 8, source_j=scores["label"] % 8)
-    write_table(data / "scores" / "scores.parquet", anew)
-    select(data, 0.5, make_config())
-    assert json.loads((data / "mixed" / "selection.json").read_text())["num_classes"] == 0
+    write_table(data / "scores" / "scores.parquet", scores_with_anew)
+    select(data, 0.5, make_config(anew_share=share))
+    plan = json.loads((data / "mixed" / "selection.json").read_text())
+    assert (plan["num_classes"], plan["num_images"]) == (classes, 3 * classes + anew)
     training = read_training_data(data / "mixed")
-    assert training.num_classes == 8
-    assert len(training.labels) == 32 + 15
+    assert training.num_classes == 8 + classes
+    mixed, people = training.labels[32:].tensor_split([3 * classes])
+    assert mixed.tolist() == [8 + k // 3 for k in range(3 * classes)]
+    assert people.tolist() == [k // (anew // 4) for k in range(anew)]
 
 
 def test_ratio_zero_writes_real_files_and_a_plan(data: Path, make_config: MakeConfig) -> None:

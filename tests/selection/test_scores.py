@@ -79,25 +79,29 @@ def unit(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("block", [2048, 4, 1])
 def test_against_loops(
-    block: int, real: FaceSet, pool: FaceSet, score: Score, monkeypatch: pytest.MonkeyPatch
+    block: int, real: FaceSet, make: Make, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "_BLOCK", block)
+    labels = [*POOL_LABELS, 3, 3]
+    sources = {name: [*column, 1, 1] for name, column in SOURCES.items()}  # person 1 drawn anew
+    pool = make(labels, sources, 1)
     table = score(real, pool)
     z = [unit(row) for row in embed(pool.images).double()]
     r = [unit(row) for row in embed(real.images).double()]
     centre = [unit(sum((r[2 * k], r[2 * k + 1]), torch.zeros(16))) for k in range(4)]
-    members = {k: [a for a in range(8) if POOL_LABELS[a] == k] for k in range(3)}
+    members = {k: [a for a in range(10) if labels[a] == k] for k in range(4)}
     mixed = {k: unit(torch.stack([z[a] for a in rows]).sum(0)) for k, rows in members.items()}
-    for a, (i, j) in enumerate(zip(*SOURCES.values(), strict=True)):
-        others = [z[b] for b in members[POOL_LABELS[a]] if b != a]
+    for a, (i, j) in enumerate(zip(*sources.values(), strict=True)):
+        others = [z[b] for b in members[labels[a]] if b != a]
         own = (z[a] @ unit(torch.stack(others).sum(0))).item()
         within = (z[a] @ torch.stack(others).mean(0)).item()
         strangers = max((z[a] @ centre[k]).item() for k in range(4) if k not in (i, j))
-        rivals = max((z[a] @ mixed[k]).item() for k in range(3) if k != POOL_LABELS[a])
+        shown = {labels[a]} | ({3} if 1 in (i, j) else set())
+        rivals = max((z[a] @ mixed[k]).item() for k in range(4) if k not in shown)
         sim_i, sim_j = (z[a] @ centre[i]).item(), (z[a] @ centre[j]).item()
         nearest = [(z[a] @ row).item() for row in r]
         expected = {
-            "row": a, "label": POOL_LABELS[a], "source_i": i, "source_j": j,
+            "row": a, "label": labels[a], "source_i": i, "source_j": j,
             "own_centre": own, "sim_i": sim_i, "sim_j": sim_j, "source_max": max(sim_i, sim_j),
             "source_min": min(sim_i, sim_j), "balance": abs(sim_i - sim_j),
             "nearest_other": strangers, "real_similarity": max(nearest),

@@ -36,6 +36,7 @@ PARAMS: dict[str, Any] = {
         "pair_rule": "distant",
         "num_classes": 5,
         "images_per_class": 2,
+        "anew_images": 0,
         "batch_size": 4,
         "seed": 0,
         "sampler": {
@@ -147,7 +148,7 @@ def test_fixed_search(project: Path, tmp_path: Path) -> None:
     assert (weights["alpha"], weights["beta"], weights["mode"]) == (0.7, 0.6, "fixed")
 
 
-@pytest.mark.parametrize("mixing", ["condition", "score", "pixel", "none"])
+@pytest.mark.parametrize("mixing", ["condition", "score", "pixel"])
 def test_pool(mixing: str, searched: Path, tmp_path: Path) -> None:
     params = changed(searched, tmp_path, "synthesize", mixing=mixing)
     where = places(searched, "synthesize", tmp_path / "pool")
@@ -159,10 +160,30 @@ def test_pool(mixing: str, searched: Path, tmp_path: Path) -> None:
     if mixing != "pixel":  # of 3 x 3 photographs it may draw the same two twice
         assert pool.images.unique(dim=0).shape[0] == 10
     assert set(pool.extra["mixing"]) == {mixing}
-    assert (pool.extra["source_i"] == pool.extra["source_j"]).all() == (mixing == "none")
+    assert not (pool.extra["source_i"] == pool.extra["source_j"]).any()
     weights = json.loads((searched / "search" / "weights.json").read_text())
-    alpha = {"condition": weights["alpha"], "score": 0.5, "pixel": 0.5, "none": 1.0}[mixing]
+    alpha = {"condition": weights["alpha"], "score": 0.5, "pixel": 0.5}[mixing]
     assert set(pool.extra["alpha"]) == {alpha}
+
+
+@pytest.mark.parametrize("mixing", ["condition", "score"])
+def test_pool_with_people_drawn_anew(mixing: str, searched: Path, tmp_path: Path) -> None:
+    """Their images are those of a pool of them alone, whatever the mixing."""
+    where = places(searched, "synthesize", tmp_path / "both")
+    params = changed(searched, tmp_path, "synthesize", mixing=mixing, anew_images=21)
+    invoke("synthesize", *where, "--params", params)
+    params = changed(searched, tmp_path, "synthesize", num_classes=0, anew_images=21)
+    where = places(searched, "synthesize", tmp_path / "alone")
+    line = invoke("synthesize", *where, "--params", params)
+    both, alone = (read_face_set(tmp_path / name) for name in ("both", "alone"))
+    people = alone.num_classes
+    assert f"21 images of {people} identities" in line
+    assert both.num_classes == 5 + people
+    assert set(both.extra["mixing"][:10]) == {mixing}
+    assert set(both.extra["mixing"][10:]) == {"none"}
+    assert both.extra["seed"][10:].tolist() == alone.extra["seed"].tolist()
+    difference = both.images[10:].int() - alone.images.int()
+    assert difference.abs().max() <= 1  # at other places of a batch, last bits may differ
 
 
 def test_a_killed_synthesis_resumes_to_the_same_bytes(

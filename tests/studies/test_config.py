@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from auggen.core.errors import UserError
-from auggen.selection.choice import count_classes
+from auggen.selection.choice import count_anew, count_classes
+from auggen.selection.config import SelectConfig
 from auggen.synthesis.pairs import count_pairs
 from studies.config import Plan, read_plan
 
@@ -153,10 +154,12 @@ def test_pools_of_shipped_studies_hold_what_is_asked(
     people, images = SIZES[overlay]
     for item in read_plan(path, root / "params.yaml", other, None).experiments:
         pool, chosen = item.params["synthesize"], item.params["select"]
-        asked = count_classes(item.params["mix_ratio"], people * images, chosen["images_per_class"])
-        limit = people if pool["mixing"] == "none" else count_pairs(people)
-        assert asked <= pool["num_classes"] <= limit, item.name
+        counts = item.params["mix_ratio"], people * images
+        asked = count_classes(*counts, SelectConfig.model_validate(chosen))
+        assert asked <= pool["num_classes"] <= count_pairs(people), item.name
         assert chosen["images_per_class"] <= pool["images_per_class"], item.name
+        anew = count_anew(*counts, people, SelectConfig.model_validate(chosen))
+        assert anew <= pool["anew_images"] // people, item.name
 
 
 def test_studies_are_shipped() -> None:

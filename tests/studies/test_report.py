@@ -128,7 +128,6 @@ def test_texts(outcome: Outcome, tmp_path: Path) -> None:
         ({"kind": "heun"}, "condition", 19),
         ({"guidance": 2.0}, "condition", 20),
         ({}, "score", 20),
-        ({}, "none", 10),
         ({}, "pixel", 0),
     ],
 )

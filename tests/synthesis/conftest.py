@@ -45,6 +45,7 @@ def config(sampler: SamplerConfig) -> SynthesizeConfig:
         pair_rule="random",
         num_classes=6,
         images_per_class=3,
+        anew_images=0,
         batch_size=4,
         seed=0,
         sampler=sampler,

@@ -11,7 +11,7 @@ from auggen.core.seeds import derive_seed
 from auggen.faces.manifest import Manifest
 from auggen.faces.shards import read_face_set, write_face_set
 from auggen.synthesis.config import SynthesizeConfig
-from auggen.synthesis.pool import choose_sources, name_classes, plan_pool, write_pool
+from auggen.synthesis.pool import choose_sources, class_labels, name_classes, plan_pool, write_pool
 
 PEOPLE = 5
 
@@ -56,18 +56,43 @@ def test_score_mixing_ignores_the_searched_weights(config: SynthesizeConfig) -> 
     assert set(recipe.alpha.tolist()) == set(recipe.beta.tolist()) == {0.5}
 
 
-def test_no_mixing_draws_real_people_anew(config: SynthesizeConfig) -> None:
-    changes: dict[str, Any] = {"mixing": "none", "num_classes": 4}
-    sources = sources_of(config, **changes)
-    assert sources.tolist() == [[k, k] for k in range(4)]
-    recipe = plan_pool(config.model_copy(update=changes), sources, 0.9, 0.9)
-    assert set(recipe.alpha.tolist()) == {1.0}
-    assert set(recipe.beta.tolist()) == {0.0}
+@pytest.mark.parametrize("mixing", ["condition", "score"])
+def test_real_people_drawn_anew_follow_the_same_mixes(
+    config: SynthesizeConfig, mixing: str
+) -> None:
+    both = config.model_copy(update={"anew_images": 12, "mixing": mixing})
+    sources = sources_of(both)
+    assert sources[6:].tolist() == [[k, k] for k in range(PEOPLE)]
+    assert class_labels(both, sources)[18:].tolist() == [6, 6, 6, 7, 7, 7, 8, 8, 9, 9, 10, 10]
+    recipe = plan_pool(both, sources, 0.9, 0.8)
+    mixed = plan_pool(config.model_copy(update={"mixing": mixing}), sources_of(config), 0.9, 0.8)
+    for name in ("source_i", "source_j", "alpha", "beta", "seed"):
+        assert torch.equal(getattr(recipe.part(slice(18)), name), getattr(mixed, name))
+    assert set(recipe.alpha[18:].tolist()) == {1.0}
+    assert set(recipe.beta[18:].tolist()) == {0.0}
+    assert len(set(recipe.seed.tolist())) == 30
 
 
-def test_no_mixing_cannot_draw_more_people_than_there_are(config: SynthesizeConfig) -> None:
-    with pytest.raises(UserError, match=r"`synthesize.num_classes` is 6.*`none`.*only 5"):
-        sources_of(config, mixing="none")
+def test_real_people_alone(config: SynthesizeConfig) -> None:
+    alone = config.model_copy(update={"num_classes": 0, "anew_images": 10})
+    sources = sources_of(alone)
+    assert sources.tolist() == [[k, k] for k in range(PEOPLE)]
+    assert len(plan_pool(alone, sources, 0.9, 0.9)) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"num_classes": 0}, "both 0: nothing to draw"),
+        ({"anew_images": 9, "mixing": "pixel"}, "is 9, but mixing `pixel` has no generator"),
+        ({"anew_images": 4}, "is 4: less than one image of each of 5 real"),
+    ],
+)
+def test_what_cannot_be_drawn(
+    config: SynthesizeConfig, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UserError, match=f"`synthesize.anew_images`.* {reason}"):
+        sources_of(config, **changes)
 
 
 def test_more_mixes_than_pairs(config: SynthesizeConfig) -> None:
@@ -91,7 +116,7 @@ def test_pool_carries_its_provenance(
     recipe = plan_pool(config, sources, 0.7, 0.6)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        write_pool(tmp_path / name, draw(18), recipe, config, real, "digest")
+        write_pool(tmp_path / name, draw(18), recipe, sources, config, real, "digest")
     pool = read_face_set(tmp_path / "a")
     assert pool.images[:, 0, 0, 0].tolist() == list(range(18))
     assert pool.labels.tolist() == [k // 3 for k in range(18)]
@@ -119,11 +144,13 @@ def test_pool_carries_its_provenance(
 def test_real_people_keep_their_names(
     config: SynthesizeConfig, real: Manifest, tmp_path: Path
 ) -> None:
-    none = config.model_copy(update={"mixing": "none", "num_classes": 2})
-    recipe = plan_pool(none, sources_of(none), 1.0, 1.0)
+    both = config.model_copy(update={"num_classes": 1, "anew_images": 7})
+    sources = sources_of(both)
+    recipe = plan_pool(both, sources, 1.0, 1.0)
     (tmp_path / "pool").mkdir()
-    manifest = write_pool(tmp_path / "pool", draw(6), recipe, none, real, "digest")
-    assert manifest.identities == ["s0", "s1"]
+    manifest = write_pool(tmp_path / "pool", draw(10), recipe, sources, both, real, "digest")
+    assert manifest.identities[1:] == [f"s{k}" for k in range(PEOPLE)]
+    assert read_face_set(tmp_path / "pool").labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -137,11 +164,12 @@ def test_names_that_are_taken_are_refused_before_anything_is_drawn(
     config: SynthesizeConfig, real: Manifest, tmp_path: Path, people: list[str], reason: str
 ) -> None:
     whole = config.model_copy(update={"num_classes": 10})
-    recipe = plan_pool(whole, sources_of(whole), 0.7, 0.6)
+    sources = sources_of(whole)
+    recipe = plan_pool(whole, sources, 0.7, 0.6)
     named = real.model_copy(update={"identities": people})
     images = (pytest.fail("an image was drawn") for _ in range(30))
     with pytest.raises(UserError, match=f"{reason}.*rename the identities"):
-        write_pool(tmp_path, images, recipe, whole, named, "digest")
+        write_pool(tmp_path, images, recipe, sources, whole, named, "digest")
 
 
 def test_a_slash_alone_does_no_harm(real: Manifest) -> None:
@@ -153,6 +181,7 @@ def test_a_slash_alone_does_no_harm(real: Manifest) -> None:
 def test_an_iterator_that_ends_early_is_noticed(
     config: SynthesizeConfig, real: Manifest, tmp_path: Path
 ) -> None:
-    recipe = plan_pool(config, sources_of(config), 0.7, 0.6)
+    sources = sources_of(config)
+    recipe = plan_pool(config, sources, 0.7, 0.6)
     with pytest.raises(ValueError):
-        write_pool(tmp_path, draw(17), recipe, config, real, "digest")
+        write_pool(tmp_path, draw(17), recipe, sources, config, real, "digest")
