@@ -62,7 +62,7 @@ class Study(Section):
     about: Annotated[str, Field(min_length=1)]
     """One sentence: the question."""
     params: Changes
-    """Params that every arm shares, e.g. `evaluate.identities: validation`."""
+    """Params that every arm shares on any data, e.g. `evaluate.identities: validation`."""
     splits: Numbers
     """Values of `prepare.split_seed`."""
     seeds: Numbers
@@ -92,7 +92,7 @@ class Overlay(Section):
     """What a study changes for another data set; its name is that of its file."""
 
     params: Changes
-    """Params of every arm; they win over the study's own `params`."""
+    """Params of every arm, in place of those of params.yaml; what the study sets wins over them."""
     arms: dict[Name, Changes] = {}
     """Params of arms that depend on the data, of any study; they win over the arm's `set`."""
 
@@ -157,7 +157,7 @@ def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: P
     found: list[Experiment] = []
     by_arm: dict[str, list[Experiment]] = {arm: [] for arm in study.arms}
     for arm, entry in study.arms.items():
-        chosen = study.params | other.params | source | entry.set | other.arms.get(arm, {})
+        chosen = other.params | study.params | source | entry.set | other.arms.get(arm, {})
         for split in study.splits:
             changes = chosen | {SPLIT_KEY: split, SEEDS_KEY: study.seeds}
             params = apply_changes(base, changes, f"{study_path}: arm `{arm}`")

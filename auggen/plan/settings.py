@@ -110,20 +110,19 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     real_images = images - sum(counts.values()) * each
     pairs = search_pairs(settings.search, real_people)
     pool, chosen = settings.synthesize, settings.select.images_per_class
-    classes = count_classes(settings.mix_ratio, real_images, settings.select)
+    classes = count_classes(settings.mix_ratio, real_images, chosen)
     if classes > pool.num_classes or chosen > pool.images_per_class:
         raise UserError(
             f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
             f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it or raise "
             "`synthesize.num_classes`"
         )
-    anew = count_anew(settings.mix_ratio, real_images, real_people, settings.select)
+    anew = count_anew(settings.select.anew_ratio, real_images, real_people)
     if anew > pool.anew_images // real_people:
         raise UserError(
-            f"`mix_ratio` {settings.mix_ratio:g} and `select.anew_share` "
-            f"{settings.select.anew_share:g} ask for {anew} images of each person drawn anew, but "
-            f"the pool has {pool.anew_images // real_people}; lower one of them or raise "
-            "`synthesize.anew_images`"
+            f"`select.anew_ratio` {settings.select.anew_ratio:g} asks for {anew} images of each "
+            f"person drawn anew, but the pool has {pool.anew_images // real_people}; lower it or "
+            "raise `synthesize.anew_images`"
         )
     return Sizes(
         photos=images,

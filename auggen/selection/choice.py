@@ -34,7 +34,7 @@ class Ranking:
 def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     """Drops near-copies, takes each class's best images, ranks classes by their mean rating.
 
-    Ties go to the lower row and the lower label. mix_ratio has no say here, which makes
+    Ties go to the lower row and the lower label. The ratios have no say here, which makes
     selections nested. Real people drawn anew are rated among themselves, and all of them serve.
     """
     is_anew = scores["source_i"] == scores["source_j"]
@@ -69,37 +69,33 @@ def _best_first(scores: pd.DataFrame, config: SelectConfig) -> pd.DataFrame:
     return usable.sort_values(["rating", "row"], ascending=[False, True], kind="stable")
 
 
-def count_classes(mix_ratio: float, num_real: int, config: SelectConfig) -> int:
-    """Returns K = round(mix_ratio * (1 - anew_share) * real images / images_per_class).
+def count_classes(mix_ratio: float, num_real: int, images_per_class: int) -> int:
+    """Returns K = round(mix_ratio * real images / images_per_class).
 
     Raises:
-        UserError: a mix_ratio that asks for mixed images, but for less than one class of them.
+        UserError: a mix_ratio above 0 that asks for less than one class.
     """
-    ratio = mix_ratio * (1 - config.anew_share)
-    count = round(ratio * num_real / config.images_per_class)
-    if ratio > 0 and count == 0:
-        enough = mix_ratio * config.images_per_class / (ratio * num_real)
+    count = round(mix_ratio * num_real / images_per_class)
+    if mix_ratio > 0 and count == 0:
         raise UserError(
-            f"`mix_ratio` is {mix_ratio:g}: less than one identity of {config.images_per_class} "
-            f"images beside {num_real} real ones; set it to 0, to {enough:.3g} or more, or lower "
-            "`select.images_per_class`"
+            f"`mix_ratio` is {mix_ratio:g}: less than one identity of {images_per_class} images "
+            f"beside {num_real} real ones; set it to 0, to {images_per_class / num_real:.3g} or "
+            "more, or lower `select.images_per_class`"
         )
     return count
 
 
-def count_anew(mix_ratio: float, num_real: int, num_people: int, config: SelectConfig) -> int:
-    """Returns round(mix_ratio * anew_share * real images / people): images of each person.
+def count_anew(anew_ratio: float, num_real: int, num_people: int) -> int:
+    """Returns round(anew_ratio * real images / people): images of each person drawn anew.
 
     Raises:
-        UserError: an anew_share that asks for images, but for less than one a person.
+        UserError: an anew_ratio above 0 that asks for less than one image a person.
     """
-    ratio = mix_ratio * config.anew_share
-    count = round(ratio * num_real / num_people)
-    if ratio > 0 and count == 0:
+    count = round(anew_ratio * num_real / num_people)
+    if anew_ratio > 0 and count == 0:
         raise UserError(
-            f"`mix_ratio` {mix_ratio:g} and `select.anew_share` {config.anew_share:g}: less than "
-            f"one image of each of {num_people} people drawn anew; raise one of them, or set "
-            "`select.anew_share` to 0"
+            f"`select.anew_ratio` is {anew_ratio:g}: less than one image of each of {num_people} "
+            f"people; set it to 0, or to {num_people / num_real:.3g} or more"
         )
     return count
 
@@ -116,10 +112,9 @@ def choose_images(
     Raises:
         UserError: more classes asked for than are usable, or more images of a person than drawn.
     """
-    asked = count_classes(mix_ratio, num_real, config)
+    asked = count_classes(mix_ratio, num_real, config.images_per_class)
     if asked > ranking.num_classes:
         largest = ranking.num_classes * config.images_per_class / num_real
-        largest /= 1 - config.anew_share
         raise UserError(
             f"`mix_ratio` {mix_ratio:g} asks for {asked} identities of {config.images_per_class} "
             f"images, but the pool has {ranking.num_classes} ({ranking.num_dropped_classes} of its "
@@ -129,12 +124,12 @@ def choose_images(
             "`select.max_real_similarity`, or lower `select.images_per_class`"
         )
     mixed = ranking.images[ranking.images["rank"] < asked]
-    each = count_anew(mix_ratio, num_real, max(ranking.num_people, 1), config)
+    each = count_anew(config.anew_ratio, num_real, max(ranking.num_people, 1))
     if each > ranking.images_per_person:
         raise UserError(
-            f"`mix_ratio` {mix_ratio:g} and `select.anew_share` {config.anew_share:g} ask for "
-            f"{each} images of each person drawn anew, but the pool has "
-            f"{ranking.images_per_person}; raise `synthesize.anew_images` or lower one of them"
+            f"`select.anew_ratio` {config.anew_ratio:g} asks for {each} images of each person "
+            f"drawn anew, but the pool has {ranking.images_per_person}; lower it or raise "
+            "`synthesize.anew_images`"
         )
     anew = ranking.anew.groupby("label").head(each)
     anew = anew.assign(rank=-1 - anew["source_i"])

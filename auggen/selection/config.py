@@ -27,8 +27,8 @@ class SelectConfig(Section):
     """What is preferred; see `auggen.selection.rules`."""
     images_per_class: Count
     """Images of each chosen mix: a larger mix_ratio adds mixed identities, never images to one."""
-    anew_share: Annotated[float, Ge(0), Le(1)]
-    """Fraction of the synthetic images that show the training people themselves, drawn anew."""
+    anew_ratio: Annotated[float, Ge(0), Field(allow_inf_nan=False)]
+    """Images of the training people drawn anew / real images, beside those of `mix_ratio`."""
     max_real_similarity: Annotated[float, Gt(-1), Le(1)]
     """Images whose cosine to a real image exceeds this are near-copies and dropped."""
     batch_share: BatchShare

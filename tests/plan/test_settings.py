@@ -33,13 +33,14 @@ def test_shares_of_people(settings: Settings) -> None:
 
 def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:
     synthesize = settings.synthesize.model_copy(update={"num_classes": 0, "anew_images": 100})
-    select = settings.select.model_copy(update={"anew_share": 1.0})
-    anew = replace(settings, synthesize=synthesize, select=select)
+    select = settings.select.model_copy(update={"anew_ratio": 0.5})
+    anew = replace(settings, synthesize=synthesize, select=select, mix_ratio=0.0)
     sizes = size_up(anew, 40, 400)
     assert (sizes.pool_images, sizes.mixed_people) == (100, 0)
     assert sizes.selected_images == 17 * 5  # round(0.5 * 170 / 17) of each
-    with pytest.raises(UserError, match=r"ask for 10 images of each .* has 5; .*`synthesize.anew"):
-        size_up(replace(anew, mix_ratio=1.0), 40, 400)
+    select = select.model_copy(update={"anew_ratio": 1.0})
+    with pytest.raises(UserError, match=r"asks for 10 images of each .* has 5; .*`synthesize.anew"):
+        size_up(replace(anew, select=select), 40, 400)
 
 
 @pytest.mark.parametrize(("people", "images"), [(24, 400), (40, 100)])

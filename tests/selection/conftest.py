@@ -44,7 +44,7 @@ def make_config() -> Callable[..., SelectConfig]:
         plain = {
             "rule": "balanced",
             "images_per_class": 3,
-            "anew_share": 0.0,
+            "anew_ratio": 0.0,
             "max_real_similarity": 1.0,
             "batch_share": 0.25,
             "schedule": "constant",

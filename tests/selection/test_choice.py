@@ -72,31 +72,26 @@ def test_zero_chooses_nothing(scores: pd.DataFrame, make_config: MakeConfig) -> 
     assert len(choose_images(rank_pool(scores, config), 0.0, NUM_REAL, config)) == 0
 
 
-def test_number_of_classes(make_config: MakeConfig) -> None:
-    assert count_classes(2.0, 170, make_config(images_per_class=8)) == 42
-    assert count_classes(1.0, 30, make_config()) == 10
-    assert count_classes(1.0, 30, make_config(anew_share=0.5)) == 5
-    assert count_classes(1.0, 30, make_config(anew_share=1.0)) == 0
-    assert count_classes(0.0, 30, make_config()) == 0
+def test_number_of_classes() -> None:
+    assert count_classes(2.0, 170, 8) == 42
+    assert count_classes(1.0, 30, 3) == 10
+    assert count_classes(0.0, 30, 3) == 0
 
 
-def test_number_of_images_drawn_anew(make_config: MakeConfig) -> None:
-    assert count_anew(2.0, 30, 5, make_config(anew_share=0.5)) == 6
-    assert count_anew(2.0, 30, 5, make_config()) == 0
-    assert count_anew(0.0, 30, 5, make_config(anew_share=0.5)) == 0
+def test_number_of_images_drawn_anew() -> None:
+    assert count_anew(1.0, 30, 5) == 6
+    assert count_anew(0.0, 30, 5) == 0
 
 
-def test_less_than_one_identity(make_config: MakeConfig) -> None:
+def test_less_than_one_identity() -> None:
     with pytest.raises(UserError, match=r"`mix_ratio` is 0.01.*0.1 or more"):
-        count_classes(0.01, 30, make_config())
-    with pytest.raises(UserError, match=r"`mix_ratio` is 0.01.*0.2 or more"):
-        count_classes(0.01, 30, make_config(anew_share=0.5))
-    assert count_classes(0.2, 30, make_config(anew_share=0.5)) == 1
+        count_classes(0.01, 30, 3)
 
 
-def test_less_than_one_image_drawn_anew(make_config: MakeConfig) -> None:
-    with pytest.raises(UserError, match=r"`select.anew_share` 0.01: less than one image of each"):
-        count_anew(1.0, 30, 5, make_config(anew_share=0.01))
+def test_less_than_one_image_drawn_anew() -> None:
+    with pytest.raises(UserError, match=r"`select.anew_ratio` is 0.01.*0.167 or more"):
+        count_anew(0.01, 30, 5)
+    assert count_anew(0.167, 30, 5) == 1
 
 
 def test_more_than_the_pool_holds(scores: pd.DataFrame, make_config: MakeConfig) -> None:
@@ -119,8 +114,8 @@ def test_the_remedy_of_the_error_works(scores: pd.DataFrame, make_config: MakeCo
 def test_real_people_drawn_anew_come_beside_the_same_mixes(
     rule: Rule, scores_with_anew: pd.DataFrame, make_config: MakeConfig
 ) -> None:
-    both, alone = make_config(rule=rule, anew_share=0.4), make_config(rule=rule)
-    chosen = choose_images(rank_pool(scores_with_anew, both), 1.0, NUM_REAL, both)
+    both, alone = make_config(rule=rule, anew_ratio=0.4), make_config(rule=rule)
+    chosen = choose_images(rank_pool(scores_with_anew, both), 0.6, NUM_REAL, both)
     mixed, anew = chosen[chosen["label"] >= 0], chosen[chosen["label"] < 0]
     only_mixes = rank_pool(scores_with_anew.query("source_i != source_j"), alone)
     pd.testing.assert_frame_equal(mixed, choose_images(only_mixes, 0.6, NUM_REAL, alone))
@@ -135,10 +130,9 @@ def test_real_people_drawn_anew_come_beside_the_same_mixes(
 def test_a_larger_ratio_only_adds_images_of_people_drawn_anew(
     scores_with_anew: pd.DataFrame, make_config: MakeConfig
 ) -> None:
-    config = make_config(anew_share=0.5)
     few, many = (
-        choose_images(rank_pool(scores_with_anew, config), ratio, NUM_REAL, config)
-        for ratio in (0.5, 1.2)
+        choose_images(rank_pool(scores_with_anew, config), 0.5, NUM_REAL, config)
+        for config in (make_config(anew_ratio=0.2), make_config(anew_ratio=0.6))
     )
     assert len(few) < len(many)
     assert set(few["row"]) < set(many["row"])
@@ -147,8 +141,8 @@ def test_a_larger_ratio_only_adds_images_of_people_drawn_anew(
 def test_near_copies_of_people_drawn_anew_are_dropped(
     scores_with_anew: pd.DataFrame, make_config: MakeConfig
 ) -> None:
-    config = make_config(anew_share=1.0, max_real_similarity=0.5)
-    chosen = choose_images(rank_pool(scores_with_anew, config), 0.6, NUM_REAL, config)
+    config = make_config(anew_ratio=0.6, max_real_similarity=0.5)
+    chosen = choose_images(rank_pool(scores_with_anew, config), 0.0, NUM_REAL, config)
     table = scores_with_anew.query("source_i == source_j and real_similarity <= 0.5")
     counts = table.groupby("source_i").size().clip(upper=4)
     assert chosen.groupby("source_i").size().to_dict() == counts.to_dict()
@@ -159,7 +153,7 @@ def test_near_copies_of_people_drawn_anew_are_dropped(
 def test_more_images_anew_than_the_pool_holds(
     scores: pd.DataFrame, scores_with_anew: pd.DataFrame, make_config: MakeConfig
 ) -> None:
-    config = make_config(anew_share=1.0)
-    for table, ratio, found in ((scores_with_anew, 0.8, r"6 .* 5"), (scores, 0.8, r"24 .* 0")):
-        with pytest.raises(UserError, match=rf"ask for {found}; raise `synthesize.anew_images`"):
-            choose_images(rank_pool(table, config), ratio, NUM_REAL, config)
+    config = make_config(anew_ratio=0.8)
+    for table, found in ((scores_with_anew, r"6 .* 5"), (scores, r"24 .* 0")):
+        with pytest.raises(UserError, match=rf"asks for {found}; .*`synthesize.anew_images`"):
+            choose_images(rank_pool(table, config), 0.5, NUM_REAL, config)

@@ -83,24 +83,23 @@ def test_training_understands_the_folder(data: Path, make_config: MakeConfig) ->
     assert training.sources[8:].tolist() == table[["source_i", "source_j"]][::3].to_numpy().tolist()
 
 
-@pytest.mark.parametrize(("share", "classes", "anew"), [(1.0, 0, 16), (0.5, 3, 8)])
+@pytest.mark.parametrize(("mix_ratio", "classes"), [(0.0, 0), (0.25, 3)])
 def test_training_understands_real_people_drawn_anew(
     data: Path,
     scores_with_anew: pd.DataFrame,
     make_config: MakeConfig,
-    share: float,
+    mix_ratio: float,
     classes: int,
-    anew: int,
 ) -> None:
     write_table(data / "scores" / "scores.parquet", scores_with_anew)
-    select(data, 0.5, make_config(anew_share=share))
+    select(data, mix_ratio, make_config(anew_ratio=0.5))
     plan = json.loads((data / "mixed" / "selection.json").read_text())
-    assert (plan["num_classes"], plan["num_images"]) == (classes, 3 * classes + anew)
+    assert (plan["num_classes"], plan["num_images"]) == (classes, 3 * classes + 16)
     training = read_training_data(data / "mixed")
     assert training.num_classes == 8 + classes
     mixed, people = training.labels[32:].tensor_split([3 * classes])
     assert mixed.tolist() == [8 + k // 3 for k in range(3 * classes)]
-    assert people.tolist() == [k // (anew // 4) for k in range(anew)]
+    assert people.tolist() == [k // 4 for k in range(16)]
 
 
 def test_ratio_zero_writes_real_files_and_a_plan(data: Path, make_config: MakeConfig) -> None:

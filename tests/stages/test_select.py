@@ -23,7 +23,7 @@ PARAMS: dict[str, Any] = {
     "select": {
         "rule": "between",
         "images_per_class": 2,
-        "anew_share": 0.0,
+        "anew_ratio": 0.0,
         "max_real_similarity": 1.0,
         "batch_share": "proportional",
         "schedule": "switch_over",

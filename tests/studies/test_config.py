@@ -8,7 +8,6 @@ import yaml
 
 from auggen.core.errors import UserError
 from auggen.selection.choice import count_anew, count_classes
-from auggen.selection.config import SelectConfig
 from auggen.synthesis.pairs import count_pairs
 from studies.config import Plan, read_plan
 
@@ -64,9 +63,9 @@ def test_arms_with_equal_params_share_their_experiments(tmp_path: Path) -> None:
     assert found.name == "arms"
 
 
-def test_an_overlay_names_files_and_experiments_and_wins(tmp_path: Path) -> None:
+def test_an_overlay_names_files_and_experiments_and_adapts_arms(tmp_path: Path) -> None:
     overlay = {
-        "params": {"train_fr.augment.crop": 0.1},
+        "params": {"train_fr.augment.crop": 0.1, "mix_ratio": 3.0},
         "arms": {"twice": {"train_fr.steps": 900}, "of_another_study": {"mix_ratio": 1}},
     }
     faces = tmp_path / "faces"
@@ -75,7 +74,8 @@ def test_an_overlay_names_files_and_experiments_and_wins(tmp_path: Path) -> None
     assert (found.name, found.data) == ("arms.faces", "faces")
     twice = found.by_arm["twice"][0]
     assert twice.name == "study-arms-faces-twice-0"
-    assert twice.params["train_fr"] == {"steps": 900, "augment": {"crop": 0.1}}
+    assert twice.params["train_fr"] == {"steps": 900, "augment": {"crop": 0.5}}
+    assert twice.params["mix_ratio"] == 3.0
     assert twice.params["prepare"]["source"] == str(faces.resolve())
 
 
@@ -154,11 +154,10 @@ def test_pools_of_shipped_studies_hold_what_is_asked(
     people, images = SIZES[overlay]
     for item in read_plan(path, root / "params.yaml", other, None).experiments:
         pool, chosen = item.params["synthesize"], item.params["select"]
-        counts = item.params["mix_ratio"], people * images
-        asked = count_classes(*counts, SelectConfig.model_validate(chosen))
+        asked = count_classes(item.params["mix_ratio"], people * images, chosen["images_per_class"])
         assert asked <= pool["num_classes"] <= count_pairs(people), item.name
         assert chosen["images_per_class"] <= pool["images_per_class"], item.name
-        anew = count_anew(*counts, people, SelectConfig.model_validate(chosen))
+        anew = count_anew(chosen["anew_ratio"], people * images, people)
         assert anew <= pool["anew_images"] // people, item.name
 
 

@@ -109,7 +109,8 @@ def test_texts(outcome: Outcome, tmp_path: Path) -> None:
     assert table[2].startswith("| real | 50.0 | 50.0 |")
     assert "| 70.0, +20.0 [+18.1, +21.9] ± 14.1 |" in table[3]
     params = outcome.plan.experiments[0].params
-    pool = params["synthesize"]["num_classes"] * params["synthesize"]["images_per_class"]
+    settings = params["synthesize"]
+    pool = settings["num_classes"] * settings["images_per_class"] + settings["anew_images"]
     updates = params["train_fr"]["steps"]
     assert table[3].endswith(f"| {updates} | 10, {10 * pool} | - |")
     log = tmp_path / "LOG.md"
@@ -135,7 +136,7 @@ def test_evaluations_per_image(root: Path, sampler: Any, mixing: str, expected: 
     params = load_params(root / "params.yaml")
     params["synthesize"] |= {"sampler": params["synthesize"]["sampler"] | sampler, "mixing": mixing}
     assert evaluations_per_image(params) == expected
+    params["synthesize"] |= {"num_classes": 7, "images_per_class": 3, "anew_images": 4}
     asked = Experiment("x", 0, {}, params, ["mixed"])
-    pool = params["synthesize"]["num_classes"] * params["synthesize"]["images_per_class"]
-    assert count_compute(asked, "mixed")["evaluations"] == expected * pool
+    assert count_compute(asked, "mixed")["evaluations"] == expected * 25
     assert count_compute(asked, "real")["evaluations"] == 0
