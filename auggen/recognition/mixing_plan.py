@@ -18,13 +18,13 @@ class MixingPlan(Section):
     """Settings that act on synthetic rows only."""
 
     mix_ratio: Annotated[float, Ge(0)]
-    """Selected synthetic images / real images."""
+    """Selected images of mixed people / real images."""
     rule: str
     """Selection rule that chose them."""
     num_classes: Annotated[int, Ge(0)]
     """Mixed classes chosen."""
     num_images: Annotated[int, Ge(0)]
-    """Synthetic images chosen."""
+    """Synthetic images chosen, of mixed people and of real ones drawn anew."""
     batch_share: BatchShare
     """Synthetic fraction of a batch before the schedule; `proportional` = by image count."""
     schedule: Schedule
