@@ -82,10 +82,12 @@ def synthesize(real_dir: Path, out: Path, num_images: int) -> None:
     )  # fmt: skip
     config = SynthesizeConfig(
         mixing="condition", pair_rule="random", num_classes=num_images // IMAGES_PER_CLASS,
-        images_per_class=IMAGES_PER_CLASS, batch_size=BATCH, seed=0, sampler=sampler,
+        images_per_class=IMAGES_PER_CLASS, anew_images=0, batch_size=BATCH, seed=0,
+        sampler=sampler,
     )  # fmt: skip
     real = read_manifest(real_dir)
-    recipe = plan_pool(config, choose_sources(config, real.num_classes, Tensor), 0.7, 0.7)
+    sources = choose_sources(config, real.num_classes, Tensor)
+    recipe = plan_pool(config, sources, 0.7, 0.7)
     run = Accelerator(cpu=True)
     shape = (3, SIZE, SIZE)
     generator = Generator(
@@ -96,7 +98,7 @@ def synthesize(real_dir: Path, out: Path, num_images: int) -> None:
         drawn_images(draw, BATCH, recipe, run, "scale", config, real_dir) as drawn,
         atomic_directory(out) as folder,
     ):
-        write_pool(folder, drawn, recipe, config, real, "stub")
+        write_pool(folder, drawn, recipe, sources, config, real, "stub")
 
 
 def _batches(folder: Path, images: int) -> Iterator[Tensor]:

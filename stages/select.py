@@ -1,4 +1,4 @@
-"""Scores the pool; selects what mix_ratio asks for; exports a training folder for others."""
+"""Scores the pool; selects what the ratios ask for; exports a training folder for others."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def select(
     params: Path = typer.Option(Path("params.yaml"), "--params"),
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
-    """Choose as much of the pool as mix_ratio asks for and join it to the real images."""
+    """Choose as much of the pool as the ratios ask for and join it to the real images."""
     mix_ratio = read_params(params, "mix_ratio", MixRatio)
     config = read_params(params, "select", SelectConfig)
     if dry_run:

@@ -1,4 +1,4 @@
-"""Searches the mixing weights; draws the pool of mixed identities."""
+"""Searches the mixing weights; draws the pool of mixed identities and of real ones anew."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from auggen.core.params import read_params
 from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.manifest import read_manifest
 from auggen.synthesis.config import Count, SearchConfig, SynthesizeConfig
+from auggen.synthesis.pool import check_pool
 from auggen.synthesis.runs import Models, run_search, run_synthesis
 from auggen.synthesis.search_files import read_weights
 
@@ -53,11 +54,11 @@ def synthesize(
     params: Path = typer.Option(Path("params.yaml"), "--params"),
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
-    """Draw the pool of images of mixed identities."""
+    """Draw the pool: images of mixed identities, and of real ones anew."""
     config = read_params(params, "synthesize", SynthesizeConfig)
     models = Models(real_dir, generator_dir, recogniser_dir)
     if dry_run:
-        models.check()
+        check_pool(config, models.check().num_classes)
         weights = read_weights(search_dir)
         resolved = config.model_dump() | {"alpha": weights.alpha, "beta": weights.beta}
         print(json.dumps(resolved, indent=2))

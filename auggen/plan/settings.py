@@ -13,6 +13,7 @@ from auggen.recognition.config import TrainConfig
 from auggen.selection.choice import count_anew, count_classes
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
 from auggen.synthesis.config import SearchConfig, SynthesizeConfig
+from auggen.synthesis.pool import check_pool
 from auggen.synthesis.search import plan_search, search_pairs
 
 SECTIONS = {
@@ -94,7 +95,7 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     """Returns the counts of a run on so many people and images.
 
     Raises:
-        UserError: too few people for the split, or a mix_ratio beyond the pool.
+        UserError: too few people for the split, or a ratio beyond the pool.
     """
     shares = {"validation": settings.prepare.validation, "test": settings.prepare.test}
     counts = {k: v if isinstance(v, int) else round(v * people) for k, v in shares.items()}
@@ -110,8 +111,9 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     real_images = images - sum(counts.values()) * each
     pairs = search_pairs(settings.search, real_people)
     pool, chosen = settings.synthesize, settings.select.images_per_class
+    check_pool(pool, real_people)
     classes = count_classes(settings.mix_ratio, real_images, chosen)
-    if classes > pool.num_classes or chosen > pool.images_per_class:
+    if classes > pool.num_classes or (classes and chosen > pool.images_per_class):
         raise UserError(
             f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
             f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it or raise "

@@ -19,6 +19,8 @@ class MixingPlan(Section):
 
     mix_ratio: Annotated[float, Ge(0)]
     """Selected images of mixed people / real images."""
+    anew_ratio: Annotated[float, Ge(0)]
+    """Images of real people drawn anew / real images, as asked: near-copies are left out."""
     rule: str
     """Selection rule that chose them."""
     num_classes: Annotated[int, Ge(0)]

@@ -1,4 +1,4 @@
-"""From scores to the chosen images: pure, nested in mix_ratio."""
+"""From scores to the chosen images: pure, nested in mix_ratio and in anew_ratio."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from auggen.core.errors import UserError
 from auggen.selection.config import SelectConfig
-from auggen.selection.rules import rate_images
+from auggen.selection.rules import Rule, rate_images
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     """Drops near-copies, takes each class's best images, ranks classes by their mean rating.
 
     Ties go to the lower row and the lower label. The ratios have no say here, which makes
-    selections nested. Real people drawn anew are rated among themselves, and all of them serve.
+    selections nested. Real people drawn anew are taken by lot: a rule that likes images far from
+    the sources would take those that show somebody else.
     """
     is_anew = scores["source_i"] == scores["source_j"]
     mixed, anew = scores[~is_anew], scores[is_anew]
-    best = _best_first(mixed, config)
+    best = _best_first(mixed, config.rule, config)
     taken = best.groupby("label").head(config.images_per_class)
     counts = taken.groupby("label")["rating"].agg(["count", "mean"])
     full = counts[counts["count"] == config.images_per_class].sort_index()
@@ -52,7 +53,7 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     per_person = anew.groupby("label").size()
     return Ranking(
         images=kept.reset_index(drop=True),
-        anew=_best_first(anew, config).sort_values("source_i", kind="stable"),
+        anew=_best_first(anew, "random", config).sort_values("source_i", kind="stable"),
         num_classes=len(order),
         num_pool_classes=num_pool_classes,
         num_people=len(per_person),
@@ -62,9 +63,9 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     )
 
 
-def _best_first(scores: pd.DataFrame, config: SelectConfig) -> pd.DataFrame:
+def _best_first(scores: pd.DataFrame, rule: Rule, config: SelectConfig) -> pd.DataFrame:
     """Returns the images that are no near-copies of real ones, with their rating."""
-    rated = scores.assign(rating=rate_images(config.rule, scores, config.seed))
+    rated = scores.assign(rating=rate_images(rule, scores, config.seed))
     usable = rated[rated["real_similarity"] <= config.max_real_similarity]
     return usable.sort_values(["rating", "row"], ascending=[False, True], kind="stable")
 
@@ -110,7 +111,8 @@ def choose_images(
     dropped a person may have fewer images than asked for.
 
     Raises:
-        UserError: more classes asked for than are usable, or more images of a person than drawn.
+        UserError: more classes asked for than are usable, more images of a person than drawn, or
+            a person of whom all images are near-copies.
     """
     asked = count_classes(mix_ratio, num_real, config.images_per_class)
     if asked > ranking.num_classes:
@@ -124,15 +126,32 @@ def choose_images(
             "`select.max_real_similarity`, or lower `select.images_per_class`"
         )
     mixed = ranking.images[ranking.images["rank"] < asked]
-    each = count_anew(config.anew_ratio, num_real, max(ranking.num_people, 1))
+    if not config.anew_ratio:
+        return _label(mixed)
+    if not ranking.num_people:
+        raise UserError(
+            f"`select.anew_ratio` is {config.anew_ratio:g}, but the pool shows no real people "
+            "anew; set it to 0, or `synthesize.anew_images` above 0"
+        )
+    each = count_anew(config.anew_ratio, num_real, ranking.num_people)
     if each > ranking.images_per_person:
         raise UserError(
             f"`select.anew_ratio` {config.anew_ratio:g} asks for {each} images of each person "
             f"drawn anew, but the pool has {ranking.images_per_person}; lower it or raise "
             "`synthesize.anew_images`"
         )
+    left = ranking.anew["label"].nunique()
+    if left < ranking.num_people:
+        raise UserError(
+            f"of {ranking.num_people - left} of {ranking.num_people} people drawn anew all images "
+            "are near-copies of real ones; raise `select.max_real_similarity`, or set "
+            "`select.anew_ratio` to 0"
+        )
     anew = ranking.anew.groupby("label").head(each)
     anew = anew.assign(rank=-1 - anew["source_i"])
-    chosen = pd.concat([mixed, anew], ignore_index=True)
+    return _label(pd.concat([mixed, anew], ignore_index=True))
+
+
+def _label(chosen: pd.DataFrame) -> pd.DataFrame:
     label = chosen["rank"].astype("int32")
     return chosen.assign(label=label, pool_label=chosen["label"]).drop(columns="rank")

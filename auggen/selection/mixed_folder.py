@@ -29,10 +29,10 @@ def run_select(
 ) -> str:
     """Chooses from the pool and writes the mixed training folder; returns a line about it.
 
-    A mix_ratio of 0 writes the real files and a plan without synthetic images.
+    If both ratios are 0 that is the real files and a plan without synthetic images.
 
     Raises:
-        UserError: broken inputs, or a mix_ratio that the pool cannot serve.
+        UserError: broken inputs, or a ratio that the pool cannot serve.
     """
     real = open_face_set(real_dir)
     num_real = real.manifest.num_images
@@ -40,6 +40,7 @@ def run_select(
     chosen = choose_images(rank_pool(scores, config), mix_ratio, num_real, config)
     plan = MixingPlan(
         mix_ratio=mix_ratio,
+        anew_ratio=config.anew_ratio,
         rule=config.rule,
         num_classes=int(chosen["label"][chosen["label"] >= 0].nunique()),
         num_images=len(chosen),
@@ -60,10 +61,11 @@ def run_select(
             write_table(folder / SELECTION_NAME, chosen)
             pictures = _pictures(chosen, real, pool, config.images_per_class)
             contact_sheet(pictures, folder / "samples.png")
+    anew = int((chosen["label"] < 0).sum())
     return (
-        f"mix_ratio {mix_ratio:g}: {len(chosen)} images of "
-        f"{chosen['pool_label'].nunique()} identities beside {num_real} real images "
-        f"(rule {config.rule})"
+        f"mix_ratio {mix_ratio:g}, anew_ratio {config.anew_ratio:g}: {len(chosen) - anew} images "
+        f"of {plan.num_classes} mixed identities (rule {config.rule}) and {anew} of real people "
+        f"drawn anew beside {num_real} real images"
     )
 
 

@@ -49,16 +49,19 @@ def run_score(
         run.wait_for_everyone()
         if not main:
             return ""
-        summary = summarise(scores)
+        summary = {kind: summarise(part) for kind, part in by_kind(scores).items()}
         with atomic_directory(out) as folder:
             write_table(folder / _TABLE, scores)
             write_json(folder / "summary.json", summary)
             _draw_histograms(folder / "histograms.png", scores)
             contact_sheet(_examples(scores, real, pool), folder / "samples.png")
+    return f"{len(scores)} images; " + "; ".join(_tell(kind, one) for kind, one in summary.items())
+
+
+def _tell(kind: str, summary: dict[str, Any]) -> str:
     return (
-        f"{len(scores)} images; within cosine {_NEAR_SOURCE} of a source "
-        f"{summary['near_source_ratio']:.1%}, within {_NEAR_REAL} of a real image "
-        f"{summary['near_real_ratio']:.1%}"
+        f"{kind}: within cosine {_NEAR_SOURCE} of a source {summary['near_source_ratio']:.1%}, "
+        f"within {_NEAR_REAL} of a real image {summary['near_real_ratio']:.1%}"
     )
 
 
@@ -88,6 +91,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, stream.getvalue())
 
 
+def by_kind(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Returns the rows of mixed people and of real people drawn anew, those there are."""
+    is_anew = scores["source_i"] == scores["source_j"]
+    parts = {"mixed": scores[~is_anew], "anew": scores[is_anew]}
+    return {kind: part for kind, part in parts.items() if len(part)}
+
+
 def summarise(scores: pd.DataFrame) -> dict[str, Any]:
     """Returns counts, the shares of images near a source or a real image, and quantiles."""
     measures = scores.drop(columns=list(PLACES))
@@ -108,9 +118,11 @@ def summarise(scores: pd.DataFrame) -> dict[str, Any]:
 def _draw_histograms(path: Path, scores: pd.DataFrame) -> None:
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     for axes, name in zip(figure.subplots(2, 2).flat, _SHOWN, strict=True):
-        axes.hist(scores[name], bins=40)
+        parts = by_kind(scores)
+        axes.hist([part[name] for part in parts.values()], bins=40, stacked=True, label=[*parts])
         axes.set_xlabel(name)
         axes.set_ylabel("images")
+    figure.axes[0].legend()
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     write_bytes(path, stream.getvalue())

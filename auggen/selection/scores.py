@@ -47,8 +47,10 @@ class _People:
     pool_sums: Float64[Tensor, "q d"]
     """Sum of each pool class's embeddings."""
     pool_counts: Int64[Tensor, " q"]
-    anew: Int64[Tensor, " k"]
-    """The pool class that shows a real class anew; -1 if none does."""
+    mixed: Float[Tensor, "x d"]
+    """Centres of the mixed classes, then a row that stands for nobody."""
+    place: Int64[Tensor, " q"]
+    """Row of each pool class in `mixed`; the last one for real classes drawn anew."""
 
 
 def score_pool(
@@ -94,10 +96,15 @@ def score_pool(
         files[-1].compute(faces.images, embed, run)
     run.wait_for_everyone()
     sums, _ = _class_sums(files[0], real)
-    anew = torch.full((real.num_classes,), -1)
-    shown = source_i == source_j
-    anew[source_i[shown]] = pool.labels[shown]
-    people = _People(files[0], normalise(sums).float(), *_class_sums(files[1], pool), anew)
+    pool_sums, counts = _class_sums(files[1], pool)
+    is_mixed = torch.zeros(pool.num_classes, dtype=torch.bool)
+    is_mixed[pool.labels[source_i != source_j]] = True
+    mixed = normalise(pool_sums[is_mixed]).float()
+    nobody = torch.zeros(1, pool_sums.shape[1])
+    place = torch.full((pool.num_classes,), len(mixed))
+    place[is_mixed] = torch.arange(len(mixed))
+    rivals = (torch.cat([mixed, nobody]), place)
+    people = _People(files[0], normalise(sums).float(), pool_sums, counts, *rivals)
     blocks = blocks_of(len(pool.labels))
 
     def path(number: int) -> Path:
@@ -153,10 +160,9 @@ def _compare(
     near = own.to(device)
     sources = torch.stack([source_i, source_j], 1).to(device)
     nearest_other = nearest_similarity(near, centres.to(device), leave_out=sources)[0].cpu()
-    pool_centres = normalise(people.pool_sums).float().to(device)
-    alike = people.anew[torch.stack([source_i, source_j], 1)]
-    own_classes = torch.cat([labels[:, None], alike.where(alike >= 0, labels[:, None])], 1)
-    rival, _ = nearest_similarity(near, pool_centres, leave_out=own_classes.to(device))
+    own_class = people.place[labels]
+    leave_out = torch.stack([own_class, torch.full_like(own_class, len(people.mixed) - 1)], 1)
+    rival, _ = nearest_similarity(near, people.mixed.to(device), leave_out=leave_out.to(device))
     real_similarity, nearest_real, likeness = _nearest_real(features, people.real, device)
     return {
         "nearest_real": nearest_real,
@@ -199,10 +205,9 @@ def difficulty(
 ) -> Float[Tensor, " n"]:
     """Returns how hard an image is for M_orig: the similarity margin by which it fails.
 
-    difficulty = max(cos to the nearest other pool centre, cos to the nearest non-source real
+    difficulty = max(cos to the nearest other mixed centre, cos to the nearest non-source real
     centre) - cos to its own centre (leave-one-out), in [-2, 2]; above 0 M_orig takes the image
-    for somebody else. Its own sources drawn anew do not count. Our formula, after the margins of
-    semi-hard mining (arXiv 1503.03832).
+    for somebody else. Our formula, after the margins of semi-hard mining (arXiv 1503.03832).
     """
     return torch.maximum(nearest_mixed, nearest_other) - own_centre
 

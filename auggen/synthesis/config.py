@@ -35,7 +35,7 @@ class SearchConfig(Section):
 
 
 class SynthesizeConfig(Section):
-    """What the pool of mixed identities holds."""
+    """What the pool of mixed identities, and of real ones drawn anew, holds."""
 
     mixing: Mixing
     """condition: AugGen; score: ScoreMix; pixel: the mean of two photographs, without the generator

@@ -1,4 +1,4 @@
-"""The pool: images of mixed identities with their provenance, written shard by shard.
+"""The pool: images of mixed identities, and of real ones drawn anew, with their provenance.
 
 Dimensions: n images, k real classes, q pool classes.
 """
@@ -27,22 +27,8 @@ EQUAL_WEIGHT = 0.5
 _PICTURE_CLASSES, _PICTURE_IMAGES = 10, 8
 
 
-def choose_sources(
-    config: SynthesizeConfig, num_classes: int, centres: Callable[[], Tensor]
-) -> Int64[Tensor, "q 2"]:
-    """Returns the two sources of each pool class: pairs, then each real class with itself.
-
-    The latter are the real people drawn anew, if `anew_images` asks for them.
-
-    Args:
-        config: section `synthesize`.
-        num_classes: number of real identities.
-        centres: computes their class centres [k d], if the pair rule asks for them.
-
-    Raises:
-        UserError: more classes asked for than there are pairs, nothing at all, people drawn anew
-            by pixel mixing or less than one image of each.
-    """
+def check_pool(config: SynthesizeConfig, num_classes: int) -> None:
+    """Raises UserError if nothing is asked for, or people anew that cannot be drawn."""
     if not config.num_classes and not config.anew_images:
         raise UserError(
             "`synthesize.num_classes` and `synthesize.anew_images` are both 0: nothing to draw; "
@@ -58,6 +44,24 @@ def choose_sources(
             f"`synthesize.anew_images` is {config.anew_images}: less than one image of each of "
             f"{num_classes} real identities; set it to {num_classes} or more, or to 0"
         )
+
+
+def choose_sources(
+    config: SynthesizeConfig, num_classes: int, centres: Callable[[], Tensor]
+) -> Int64[Tensor, "q 2"]:
+    """Returns the two sources of each pool class: pairs, then each real class with itself.
+
+    The latter are the real people drawn anew, if `anew_images` asks for them.
+
+    Args:
+        config: section `synthesize`.
+        num_classes: number of real identities.
+        centres: computes their class centres [k d], if the pair rule asks for them.
+
+    Raises:
+        UserError: more classes asked for than there are pairs; see also `check_pool`.
+    """
+    check_pool(config, num_classes)
     pairs = sample_identity_pairs(
         config.num_classes,
         num_classes,

@@ -28,12 +28,19 @@ CHANGES: dict[str, dict[str, Any]] = {
     # 21 images: five whole batches and one of a single image
     "synthesize": {
         "pair_rule": "distant",
-        "num_classes": 7,
+        "num_classes": 5,
         "images_per_class": 3,
+        "anew_images": 6,
         "batch_size": 4,
     },
     "score": {"batch_size": 4},
-    "select": {"rule": "random", "images_per_class": 2, "batch_share": 0.5, "loss_weight": 0.5},
+    "select": {
+        "rule": "random",
+        "images_per_class": 2,
+        "anew_ratio": 0.4,
+        "batch_share": 0.5,
+        "loss_weight": 0.5,
+    },
     "train_fr": {"steps": 6, "batch_size": 12, "checkpoint_every": 4, "precision": "fp32"},
 }
 

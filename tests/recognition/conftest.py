@@ -12,7 +12,7 @@ from auggen.recognition.training_data import TrainingData
 @pytest.fixture
 def plan():
     return MixingPlan(
-        mix_ratio=1.0, rule="random", num_classes=2, num_images=8, batch_share=0.25,
+        mix_ratio=1.0, anew_ratio=0.0, rule="random", num_classes=2, num_images=8, batch_share=0.25,
         schedule="constant", switch_at=0.5, compete_with_sources=False, margin_scale=1.0,
         loss_weight=1.0,
     )  # fmt: skip

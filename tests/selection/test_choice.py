@@ -121,7 +121,7 @@ def test_real_people_drawn_anew_come_beside_the_same_mixes(
     pd.testing.assert_frame_equal(mixed, choose_images(only_mixes, 0.6, NUM_REAL, alone))
     assert (anew["label"] == -1 - anew["source_i"]).all()
     assert anew["pool_label"].tolist() == [k // 3 + 8 for k in range(12)]  # 0.4 * 30 / 4 of each
-    rating = rate_images(rule, scores_with_anew.query("source_i == source_j"), 0)
+    rating = rate_images("random", scores_with_anew.query("source_i == source_j"), 0)
     for k in range(8, 12):
         best = rating[scores_with_anew["label"].eq(k)[rating.index]].nlargest(3)
         assert anew.query(f"pool_label == {k}")["row"].tolist() == best.index.tolist()
@@ -154,6 +154,19 @@ def test_more_images_anew_than_the_pool_holds(
     scores: pd.DataFrame, scores_with_anew: pd.DataFrame, make_config: MakeConfig
 ) -> None:
     config = make_config(anew_ratio=0.8)
-    for table, found in ((scores_with_anew, r"6 .* 5"), (scores, r"24 .* 0")):
-        with pytest.raises(UserError, match=rf"asks for {found}; .*`synthesize.anew_images`"):
-            choose_images(rank_pool(table, config), 0.5, NUM_REAL, config)
+    with pytest.raises(UserError, match=r"asks for 6 .* has 5; .*`synthesize.anew_images`"):
+        choose_images(rank_pool(scores_with_anew, config), 0.5, NUM_REAL, config)
+    with pytest.raises(UserError, match=r"no real people anew.*`synthesize.anew_images` above 0"):
+        choose_images(rank_pool(scores, config), 0.5, NUM_REAL, config)
+
+
+def test_a_person_of_whom_only_near_copies_were_drawn(
+    scores_with_anew: pd.DataFrame, make_config: MakeConfig
+) -> None:
+    config = make_config(anew_ratio=0.4, max_real_similarity=0.95)
+    copies = scores_with_anew["source_i"].eq(2) & scores_with_anew["source_j"].eq(2)
+    table = scores_with_anew.assign(
+        real_similarity=scores_with_anew["real_similarity"].mask(copies, 0.99)
+    )
+    with pytest.raises(UserError, match=r"of 1 of 4 people .*`select.max_real_similarity`"):
+        choose_images(rank_pool(table, config), 0.0, NUM_REAL, config)

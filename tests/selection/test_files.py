@@ -1,6 +1,7 @@
 """The score folder and the mixed training folder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_mixed_folder_is_self_contained_and_byte_identical(
     data: Path, make_config: MakeConfig
 ) -> None:
     line = select(data, 0.5, make_config(schedule="ramp_down"))
-    assert "15 images of 5 identities beside 32 real" in line
+    assert "15 images of 5 mixed identities (rule balanced) and 0 of real" in line
     mixed = data / "mixed"
     for source, target in (("real", mixed), ("pool", mixed / "synthetic")):
         names = [path.name for path in (data / source).iterdir()]
@@ -165,9 +166,24 @@ def test_score_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in names:
         assert (data / "a" / name).read_bytes() == (data / "b" / name).read_bytes()
     table = read_scores(data / "a", 60)
-    summary = json.loads((data / "a" / "summary.json").read_text())
+    kinds = json.loads((data / "a" / "summary.json").read_text())
+    assert kinds.keys() == {"mixed"}
+    summary = kinds["mixed"]
     assert summary["num_images"] == 60
     assert summary["measures"]["source_max"]["mean"] == pytest.approx(
         table["source_max"].mean(), abs=1e-5
     )
     assert 0 <= summary["near_real_ratio"] <= 1
+
+
+def test_summary_tells_the_kinds_apart(
+    data: Path, scores_with_anew: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_files, "load_recogniser", lambda _: Pixels())
+    shutil.rmtree(data / "pool")
+    places = scores_with_anew[["source_i", "source_j"]]
+    write_set(data / "pool", scores_with_anew["label"].tolist(), places)
+    line = run_score(data / "real", data / "pool", data, data / "out", ScoreConfig(batch_size=7))
+    kinds = json.loads((data / "out" / "summary.json").read_text())
+    assert {kind: one["num_images"] for kind, one in kinds.items()} == {"mixed": 40, "anew": 20}
+    assert line.index("mixed: within") < line.index("anew: within")
