@@ -97,14 +97,8 @@ def score_pool(
     run.wait_for_everyone()
     sums, _ = _class_sums(files[0], real)
     pool_sums, counts = _class_sums(files[1], pool)
-    is_mixed = torch.zeros(pool.num_classes, dtype=torch.bool)
-    is_mixed[pool.labels[source_i != source_j]] = True
-    mixed = normalise(pool_sums[is_mixed]).float()
-    nobody = torch.zeros(1, pool_sums.shape[1])
-    place = torch.full((pool.num_classes,), len(mixed))
-    place[is_mixed] = torch.arange(len(mixed))
-    rivals = (torch.cat([mixed, nobody]), place)
-    people = _People(files[0], normalise(sums).float(), pool_sums, counts, *rivals)
+    mixed = _mixed_centres(pool_sums, pool.labels[source_i != source_j])
+    people = _People(files[0], normalise(sums).float(), pool_sums, counts, *mixed)
     blocks = blocks_of(len(pool.labels))
 
     def path(number: int) -> Path:
@@ -141,6 +135,18 @@ def _class_sums(
             sums = torch.zeros(faces.num_classes, features.embeddings.shape[1]).double()
         sums.index_add_(0, faces.labels[rows], features.embeddings.double())
     return sums, torch.bincount(faces.labels, minlength=faces.num_classes)
+
+
+def _mixed_centres(
+    pool_sums: Float64[Tensor, "q d"], mixed_labels: Int64[Tensor, " n"]
+) -> tuple[Float[Tensor, "x d"], Int64[Tensor, " q"]]:
+    """Returns `mixed` and `place` of `_People`, from the labels of all mixed images."""
+    is_mixed = torch.zeros(len(pool_sums), dtype=torch.bool)
+    is_mixed[mixed_labels] = True
+    centres = normalise(pool_sums[is_mixed]).float()
+    place = torch.full((len(pool_sums),), len(centres))
+    place[is_mixed] = torch.arange(len(centres))
+    return torch.cat([centres, torch.zeros(1, pool_sums.shape[1])]), place
 
 
 def _compare(
