@@ -104,8 +104,7 @@ def score_pool(
     def path(number: int) -> Path:
         return folder / f"block-{number:06d}.safetensors"
 
-    missing = share_out(len(blocks), path, run)
-    for number in progress(missing, "compare", show=run.is_main_process):
+    for number in progress(share_out(len(blocks), path, run), "compare", show=run.is_main_process):
         rows = blocks[number]
         part = (pool.labels[rows], source_i[rows], source_j[rows])
         save_tensors(path(number), _compare(files[1].read(rows), *part, people, run.device), {})
