@@ -13,6 +13,7 @@ from auggen.recognition.config import TrainConfig
 from auggen.selection.choice import count_anew, count_classes
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
 from auggen.synthesis.config import SearchConfig, SynthesizeConfig
+from auggen.synthesis.pairs import count_pairs
 from auggen.synthesis.pool import check_pool
 from auggen.synthesis.search import plan_search, search_pairs
 
@@ -112,19 +113,25 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     pairs = search_pairs(settings.search, real_people)
     pool, chosen = settings.synthesize, settings.select.images_per_class
     check_pool(pool, real_people)
+    if pool.num_classes > count_pairs(real_people):
+        raise UserError(
+            f"`synthesize.num_classes` is {pool.num_classes}, but {real_people} people to train on "
+            f"give {count_pairs(real_people)} pairs; set it to that or less, and `mix_ratio` lower"
+        )
     classes = count_classes(settings.mix_ratio, real_images, chosen)
     if classes > pool.num_classes or (classes and chosen > pool.images_per_class):
         raise UserError(
             f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
-            f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it or raise "
-            "`synthesize.num_classes`"
+            f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it, or set "
+            f"`synthesize.num_classes` to {classes} or more and `synthesize.images_per_class` to "
+            f"{chosen} or more"
         )
     anew = count_anew(settings.select.anew_ratio, real_images, real_people)
     if anew > pool.anew_images // real_people:
         raise UserError(
             f"`select.anew_ratio` {settings.select.anew_ratio:g} asks for {anew} images of each "
-            f"person drawn anew, but the pool has {pool.anew_images // real_people}; lower it or "
-            "raise `synthesize.anew_images`"
+            f"person drawn anew, but the pool has {pool.anew_images // real_people}; lower it, or "
+            f"set `synthesize.anew_images` to {anew * real_people} or more"
         )
     return Sizes(
         photos=images,

@@ -39,7 +39,9 @@ def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:
     assert (sizes.pool_images, sizes.mixed_people) == (100, 0)
     assert sizes.selected_images == 17 * 5  # round(0.5 * 170 / 17) of each
     select = select.model_copy(update={"anew_ratio": 1.0})
-    with pytest.raises(UserError, match=r"asks for 10 images of each .* has 5; .*`synthesize.anew"):
+    with pytest.raises(
+        UserError, match=r"for 10 images of each .* has 5; .*`synthesize.anew_images` to 170"
+    ):
         size_up(replace(anew, select=select), 40, 400)
 
 
@@ -50,8 +52,16 @@ def test_too_little_data(settings: Settings, people: int, images: int) -> None:
 
 
 def test_a_mix_ratio_beyond_the_pool(settings: Settings) -> None:
-    with pytest.raises(UserError, match="`mix_ratio` 3 asks for 170 identities"):
+    with pytest.raises(
+        UserError, match=r"`mix_ratio` 3 asks for 170 .* `synthesize.num_classes` to 170"
+    ):
         size_up(replace(settings, mix_ratio=3.0), 40, 400)
+
+
+def test_a_pool_beyond_the_pairs(settings: Settings) -> None:
+    synthesize = settings.synthesize.model_copy(update={"num_classes": 137})
+    with pytest.raises(UserError, match="is 137, but 17 people to train on give 136 pairs"):
+        size_up(replace(settings, synthesize=synthesize), 40, 400)
 
 
 def test_all_sections_are_read(root: Path) -> None:
