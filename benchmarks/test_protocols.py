@@ -1,4 +1,4 @@
-"""Protocols at full size: `python -m pytest benchmarks/test_protocols.py`, 6 GB, minutes.
+"""Protocols at full size: `python -m pytest benchmarks/test_protocols.py`, 8 GB, minutes.
 
 Contenders run one after another, each in a process of its own, so that memory is one's own.
 """

@@ -1,4 +1,7 @@
-"""The five comparisons: `python -m pytest benchmarks`. No speed is asserted, it is recorded."""
+"""Five comparisons: `python -m pytest benchmarks/test_side_by_side.py`.
+
+No speed is asserted, it is recorded.
+"""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
