@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from jaxtyping import Shaped
 from torch import Tensor
@@ -47,12 +48,12 @@ def start_accelerator(precision: Precision) -> Accelerator:
     _keep_freed_memory()
     # Nothing reads uninitialised memory, and filling it costs time. The stub lacks the name.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # Without being told so accelerate overlooks a CPU-only launch of several processes.
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    cpu = several and not torch.accelerator.is_available()
+    AcceleratorState._reset_state()  # it would refuse another precision than this process's first
     accelerator = Accelerator(
         mixed_precision=resolve_precision(precision),
-        cpu=cpu,
+        # Without being told so accelerate overlooks a CPU-only launch of several processes, and
+        # takes Apple's GPU, which lacks float64.
+        cpu=not torch.cuda.is_available(),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -49,6 +49,9 @@ class Denoiser(nn.Module):
 
     Conditions are arbitrary real vectors over the classes; they enter through a linear layer
     without bias, added to the noise-level embedding. The zero vector is the unconditional model.
+
+    Raises:
+        UserError: the image size cannot be halved often enough, or attention_levels is too large.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -94,24 +97,7 @@ class Denoiser(nn.Module):
 
 
 def build_denoiser(architecture: Architecture, seed: int) -> Denoiser:
-    """Returns a fresh network whose initial weights depend on `seed` alone.
-
-    Raises:
-        UserError: the image size cannot be halved often enough, or attention_levels is too large.
-    """
-    levels = len(architecture.channels)
-    side = architecture.patch_size * 2 ** (levels - 1)
-    if architecture.image_size % side:
-        raise UserError(
-            f"train_generator.channels has {levels} levels and patch_size is "
-            f"{architecture.patch_size}, so images must be a multiple of {side} pixels, but they "
-            f"are {architecture.image_size}; change prepare.image_size or one of these"
-        )
-    if architecture.attention_levels > levels:
-        raise UserError(
-            f"train_generator.attention_levels is {architecture.attention_levels}, more than the "
-            f"{levels} levels of train_generator.channels; lower it"
-        )
+    """Returns a fresh network whose initial weights depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(architecture)
@@ -134,8 +120,21 @@ class _LeanBlock(ResnetBlock2D):
 
 
 def _build_unet(architecture: Architecture) -> nn.Module:
+    levels = len(architecture.channels)
+    side = architecture.patch_size * 2 ** (levels - 1)
+    if architecture.image_size % side:
+        raise UserError(
+            f"train_generator.channels has {levels} levels and patch_size is "
+            f"{architecture.patch_size}, so images must be a multiple of {side} pixels, but they "
+            f"are {architecture.image_size}; change prepare.image_size or one of these"
+        )
+    if architecture.attention_levels > levels:
+        raise UserError(
+            f"train_generator.attention_levels is {architecture.attention_levels}, more than the "
+            f"{levels} levels of train_generator.channels; lower it"
+        )
     attentive = architecture.attention_levels
-    plain = len(architecture.channels) - attentive
+    plain = levels - attentive
     depth = architecture.image_channels * architecture.patch_size**2
     unet = UNet2DModel(  # type: ignore[no-untyped-call]  # diffusers' decorator is untyped
         sample_size=architecture.image_size // architecture.patch_size,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from auggen.core.devices import Precision, resolve_precision
@@ -38,6 +38,14 @@ class SamplerConfig(Section):
     """Classifier-free guidance weight; 1 is off and costs no second evaluation."""
     precision: Precision
     """Of the network; the state itself keeps the precision of the noise."""
+
+    @model_validator(mode="after")
+    def _noise_falls(self) -> "SamplerConfig":
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(
+                f"sigma_min {self.sigma_min:g} must be below sigma_max {self.sigma_max:g}"
+            )
+        return self
 
 
 def sigma_steps(config: SamplerConfig) -> list[float]:

@@ -56,6 +56,7 @@ def decode_image(
         content = source.read_bytes() if isinstance(source, Path) else source
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", message="Palette images with Transparency")
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check_header(image, content, name, max_pixels)
                 ImageOps.exif_transpose(image, in_place=True)
@@ -105,6 +106,7 @@ def stored_shape(content: bytes | memoryview) -> tuple[int, int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", message="Palette images with Transparency")
             with Image.open(io.BytesIO(content), formats=_STORED) as image:
                 if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
                     return None

@@ -25,7 +25,7 @@ class PrepareConfig(Section):
     channels: Literal[1, 3]
     """1 grey, 3 RGB."""
     min_images: Annotated[int, Field(ge=2)]
-    """Fewest different images an identity may have; at least two templates' worth."""
+    """People with fewer different images are left out; at least two templates' worth."""
     max_images: Annotated[int, Field(ge=0)]
     """Most images kept of an identity, drawn by lot so that none outweighs the others; 0: all."""
     split_seed: int

@@ -44,6 +44,8 @@ class Plan:
     """Of each row, in pixels; None: faces are not aligned."""
     num_repeats: int
     """Photographs left out because the same identity has the same bytes already."""
+    num_few: int
+    """People left out because they have fewer than `min_images` different photographs."""
     left_out: str
     """What `prepare.exclude` left out, in words; empty if nothing."""
 
@@ -52,8 +54,8 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
     """Checks a source and splits its people; reads every file once, decodes none.
 
     Raises:
-        UserError: a wrong list of people to leave out, the same bytes under two identities, an
-            identity with too few images, a single identity, a split that is impossible, too few
+        UserError: a wrong list of people to leave out, the same bytes under two identities,
+            fewer than two identities with images enough, a split that is impossible, too few
             pairs for a benchmark.
     """
     excluded = read_excluded(photos, source, Path(config.exclude))
@@ -70,35 +72,35 @@ def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
     repeats = _find_repeats(photos, rows, digests, source)
     num_repeats = len(repeats)
     rows = np.delete(rows, repeats)
-    people = _by_person(photos, rows, source, config)
+    people, num_few = _by_person(photos, rows, source, config)
     if config.max_images:
         people = {name: _draw(rows, name, config.max_images) for name, rows in people.items()}
     split = split_identities(list(people), config)
     for part in (split.validation, split.test):
         list_pairs([len(people[name]) for name in part])
-    return Plan(people, split, source_digest.hexdigest(), landmarks, num_repeats, left_out)
+    return Plan(people, split, source_digest.hexdigest(), landmarks, num_repeats, num_few, left_out)
 
 
-def _by_person(photos: Photos, rows: Rows, source: Path, config: PrepareConfig) -> dict[str, Rows]:
-    """Returns the rows of each person who has any.
+def _by_person(
+    photos: Photos, rows: Rows, source: Path, config: PrepareConfig
+) -> tuple[dict[str, Rows], int]:
+    """Returns the rows of each person with images enough, and how many people have too few.
 
     Raises:
-        UserError: an identity with too few images, or a single one.
+        UserError: fewer than two people are left.
     """
     edges = np.searchsorted(photos.labels[rows], np.arange(1, len(photos.identities)))
     split = zip(photos.identities, np.split(rows, edges), strict=True)
-    people = {name: images for name, images in split if len(images)}
-    for identity, images in people.items():
-        if len(images) < config.min_images:
-            raise UserError(
-                f"{source}: identity {identity!r} has {len(images)} different images, "
-                f"`prepare.min_images` is {config.min_images}; add images or remove the identity "
-                f"(a line of sign `name` in {config.exclude})"
-            )
+    found = {name: images for name, images in split if len(images)}
+    people = {name: images for name, images in found.items() if len(images) >= config.min_images}
     if len(people) < 2:
-        found = f"only one identity, {next(iter(people))!r}" if people else "nobody is left"
-        raise UserError(f"{source}: {found}; add others")
-    return people
+        names = f" ({next(iter(people))!r})" if people else ""
+        raise UserError(
+            f"{source}: {len(people)}{names} of {len(found)} identities have "
+            f"`prepare.min_images` {config.min_images} different images or more; add images or "
+            "people, or lower it"
+        )
+    return people, len(found) - len(people)
 
 
 def _leave_out(
@@ -166,6 +168,10 @@ def prepare(
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
         parts = [", ".join(parts), f"{planned.num_repeats} repeated files left out"]
+        if planned.num_few:
+            parts.append(
+                f"{planned.num_few} people with fewer than {config.min_images} images left out"
+            )
         if planned.left_out:
             parts.append(f"{config.exclude}: {planned.left_out}")
         return "; ".join(parts)

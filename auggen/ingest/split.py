@@ -29,20 +29,20 @@ def split_identities(identities: Sequence[str], config: PrepareConfig) -> Split:
     Raises:
         UserError: unknown names, or too few people for the counts asked.
     """
-    named = config.validation_identities
-    unknown = [name for name in named if name not in identities]
+    named = set(config.validation_identities)
+    known = set(identities)
+    unknown = [name for name in config.validation_identities if name not in known]
     if unknown:
         raise UserError(
-            f"`prepare.validation_identities`: {unknown[0]!r} is not in the source, or "
-            "left out by `prepare.exclude`; "
-            "correct the name or empty the list"
+            f"`prepare.validation_identities`: {unknown[0]!r} is not in the source, or left out by "
+            "`prepare.exclude` or `prepare.min_images`; correct the name or empty the list"
         )
     num_validation = _count(config.validation, len(identities), "validation")
     num_test = _count(config.test, len(identities), "test")
-    if len(set(named)) > num_validation:
+    if len(named) > num_validation:
         raise UserError(
             f"`prepare.validation` is {num_validation} people, `prepare.validation_identities` "
-            f"names {len(set(named))}; raise the one or shorten the other"
+            f"names {len(named)}; raise the one or shorten the other"
         )
     if len(identities) - num_validation - num_test < 2:
         raise UserError(
@@ -52,9 +52,10 @@ def split_identities(identities: Sequence[str], config: PrepareConfig) -> Split:
     free = [name for name in identities if name not in named]
     ranked = sorted(free, key=lambda name: (derive_seed(config.split_seed, "split", name), name))
     test = set(ranked[:num_test])
-    validation = {*named, *ranked[num_test : num_test + num_validation - len(set(named))]}
+    validation = {*named, *ranked[num_test : num_test + num_validation - len(named)]}
+    held_out = test | validation
     return Split(
-        train=[name for name in identities if name not in test | validation],
+        train=[name for name in identities if name not in held_out],
         validation=[name for name in identities if name in validation],
         test=[name for name in identities if name in test],
     )

@@ -3,7 +3,7 @@
 Dimensions: n images, c channels, s side in pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +81,3 @@ def write_training_folders(
         mix_ratio=settings.mix_ratio, num_classes=sizes.mixed_people, num_images=rows, **shared
     )
     write_json(mixed / "selection.json", plan.model_dump())
-
-
-def held_out_faces(
-    faces: UInt8[Tensor, "n c s s"], people: int, each: int
-) -> Iterator[tuple[Tensor, int]]:
-    """Yields images and labels of so many people, the same few pictures over and over."""
-    for number in range(people * each):
-        yield faces[number % len(faces)], number // each

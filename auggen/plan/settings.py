@@ -1,5 +1,6 @@
 """All sections of a params file, and the counts that follow from them and the data's size."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,15 +124,15 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         raise UserError(
             f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
             f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it, or set "
-            f"`synthesize.num_classes` to {classes} or more and `synthesize.images_per_class` to "
-            f"{chosen} or more"
+            f"`synthesize.num_classes` to {_more(classes)} and `synthesize.images_per_class` to "
+            f"{_more(chosen)} or more"
         )
     anew = count_anew(settings.select.anew_ratio, real_images, real_people)
     if anew > pool.anew_images // real_people:
         raise UserError(
             f"`select.anew_ratio` {settings.select.anew_ratio:g} asks for {anew} images of each "
             f"person drawn anew, but the pool has {pool.anew_images // real_people}; lower it, or "
-            f"set `synthesize.anew_images` to {anew * real_people} or more"
+            f"set `synthesize.anew_images` to {_more(anew) * real_people} or more"
         )
     return Sizes(
         photos=images,
@@ -145,3 +146,8 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         mixed_people=classes,
         selected_images=classes * chosen + real_people * anew,
     )
+
+
+def _more(count: int) -> int:
+    """Adds a tenth: near-copies drop out, and people differ in their number of images."""
+    return count + math.ceil(count / 10)

@@ -5,7 +5,6 @@ from typing import Any
 
 from auggen.core.checkpoints import load_tensors, save_tensors
 from auggen.core.errors import UserError
-from auggen.core.files import digest_files
 from auggen.recognition.backbones import Backbone, build_backbone
 
 _FILE = "model.safetensors"
@@ -29,8 +28,3 @@ def load_recogniser(folder: Path) -> Backbone:
             f"{folder / _FILE}: weights do not fit its own description ({error})"
         ) from error
     return backbone.eval()
-
-
-def recogniser_digest(folder: Path) -> str:
-    """Returns the SHA-256 of the weights file."""
-    return digest_files(folder / _FILE)

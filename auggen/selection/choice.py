@@ -108,11 +108,11 @@ def choose_images(
 
     `label` is the rank 0..K-1 of a mixed class; a real identity drawn anew (source_i == source_j)
     gets -1 - source: more images of that real class, no class of its own. Where near-copies were
-    dropped a person may have fewer images than asked for.
+    dropped a person may have fewer images than asked for, or none.
 
     Raises:
         UserError: more classes asked for than are usable, more images of a person than drawn, or
-            a person of whom all images are near-copies.
+            nothing but near-copies of everybody.
     """
     asked = count_classes(mix_ratio, num_real, config.images_per_class)
     if asked > ranking.num_classes:
@@ -140,12 +140,10 @@ def choose_images(
             f"drawn anew, but the pool has {ranking.images_per_person}; lower it or raise "
             "`synthesize.anew_images`"
         )
-    left = ranking.anew["label"].nunique()
-    if left < ranking.num_people:
+    if not len(ranking.anew):
         raise UserError(
-            f"of {ranking.num_people - left} of {ranking.num_people} people drawn anew all images "
-            "are near-copies of real ones; raise `select.max_real_similarity`, or set "
-            "`select.anew_ratio` to 0"
+            f"all images of the {ranking.num_people} people drawn anew are near-copies of real "
+            "ones; raise `select.max_real_similarity`, or set `select.anew_ratio` to 0"
         )
     anew = ranking.anew.groupby("label").head(each)
     anew = anew.assign(rank=-1 - anew["source_i"])

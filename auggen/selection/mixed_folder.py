@@ -61,11 +61,12 @@ def run_select(
             write_table(folder / SELECTION_NAME, chosen)
             pictures = _pictures(chosen, real, pool, config.images_per_class)
             contact_sheet(pictures, folder / "samples.png")
-    anew = int((chosen["label"] < 0).sum())
+    anew = chosen[chosen["label"] < 0]
     return (
-        f"mix_ratio {mix_ratio:g}, anew_ratio {config.anew_ratio:g}: {len(chosen) - anew} images "
-        f"of {plan.num_classes} mixed identities (rule {config.rule}) and {anew} of real people "
-        f"drawn anew beside {num_real} real images"
+        f"mix_ratio {mix_ratio:g}, anew_ratio {config.anew_ratio:g}: {len(chosen) - len(anew)} "
+        f"images of {plan.num_classes} mixed identities (rule {config.rule}) and {len(anew)} of "
+        f"{anew['label'].nunique()} real people drawn anew beside {num_real} images of "
+        f"{real.manifest.num_classes} real people"
     )
 
 

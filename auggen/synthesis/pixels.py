@@ -19,13 +19,16 @@ def mix_photographs(faces: FaceSet, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
     Which photograph depends on the row's seed alone. Mixup (arXiv 1710.09412, eq. 1) of two
     people, whose every pair is a class of its own as in identity mixup (SynFace, arXiv 2108.07960).
     """
-    rows = [faces.labels.eq(k).nonzero()[:, 0] for k in range(faces.num_classes)]
+    order = faces.labels.argsort(stable=True)
+    counts = faces.labels.bincount(minlength=faces.num_classes)
+    first_places = counts.cumsum(0) - counts
     chosen = []
     for i, j, seed in zip(
         recipe.source_i.tolist(), recipe.source_j.tolist(), recipe.seed.tolist(), strict=True
     ):
         draws = torch.rand(2, generator=torch_generator(seed, "photographs"))
-        chosen.append([rows[k][int(u * len(rows[k]))] for k, u in zip((i, j), draws, strict=True)])
+        places = zip((i, j), draws, strict=True)
+        chosen.append([order[first_places[k] + int(u * counts[k])] for k, u in places])
     first, second = (to_unit(faces.images[part]) for part in torch.tensor(chosen).T)
     alpha, beta = recipe.alpha[:, None, None, None], recipe.beta[:, None, None, None]
     return to_uint8(alpha * first + beta * second)

@@ -21,6 +21,13 @@ def test_auto_is_bf16_only_where_native(
     assert resolve_precision("bf16") == "bf16"
 
 
+def test_a_process_may_change_its_precision() -> None:
+    """As `auggen.plan` does, which measures one stage after another."""
+    found = [start_accelerator(wanted).mixed_precision for wanted in ("bf16", "fp32", "bf16")]
+    start_accelerator("fp32")
+    assert found == ["bf16", "no", "bf16"]
+
+
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
     try:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from auggen.diffusion.samplers import SamplerConfig, condition_denoiser, sample, sigma_steps
@@ -66,6 +67,12 @@ def test_schedule() -> None:
     roots = [sigma ** (1 / 7.0) for sigma in steps[:-1]]
     gaps = [a - b for a, b in pairwise(roots)]
     assert gaps == pytest.approx([gaps[0]] * 4)
+
+
+def test_noise_levels_the_wrong_way_round() -> None:
+    for sigma_min in (80.0, 90.0):
+        with pytest.raises(ValidationError, match="must be below sigma_max 80"):
+            _config("dpmpp", 4, sigma_min=sigma_min)
 
 
 @pytest.mark.parametrize(("kind", "evaluations"), [("heun", 2 * 7 - 1), ("dpmpp", 7)])

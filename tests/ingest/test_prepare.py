@@ -16,6 +16,7 @@ from PIL import Image
 from auggen.core.errors import UserError
 from auggen.faces.decode import decode_image
 from auggen.faces.images import StoredImages
+from auggen.faces.manifest import read_manifest
 from auggen.faces.shards import FaceSet, open_face_set, read_face_set
 from auggen.ingest import prepare as module
 from auggen.ingest.config import PrepareConfig
@@ -216,6 +217,25 @@ def repeats_alone(source: Path) -> None:
         shutil.copy(source / "p3" / "0.png", path) if path.name != "0.png" else None
 
 
+@pytest.mark.parametrize(("spoil", "repeats"), [(few_images, 0), (repeats_alone, 4)])
+def test_people_with_few_images_are_left_out(
+    make_folder: MakeFolder,
+    make_config: MakeConfig,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    repeats: int,
+) -> None:
+    source = make_folder()
+    spoil(source)
+    out = tmp_path / "out"
+    parts = {name: out / name for name in ("train", "validation", "test")}
+    told = prepare(source, make_config(), **parts)
+    few = "1 people with fewer than 4 images left out"
+    assert told.endswith(f"; {repeats} repeated files left out; {few}")
+    kept = [name for part in parts.values() for name in read_manifest(part).identities]
+    assert sorted(kept) == [f"p{person}" for person in range(8) if person != 3]
+
+
 def same_file(source: Path) -> None:
     shutil.copy(source / "p0" / "0.png", source / "p1" / "copy.png")
 
@@ -229,6 +249,11 @@ def truncated(source: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
 
 
+def few_each(source: Path) -> None:
+    for path in source.glob("*/[3-9].png"):
+        path.unlink()
+
+
 def one_person(source: Path) -> None:
     for person in range(1, 8):
         shutil.rmtree(source / f"p{person}")
@@ -237,12 +262,11 @@ def one_person(source: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (few_images, "identity 'p3' has 3 different images"),
-        (repeats_alone, "identity 'p3' has 1 different images"),
         (same_file, r"p0/0\.png and p1/copy\.png are the same image"),
         (same_picture, r"(p0/0\.png and p1/copy\.pgm|p1/copy\.pgm and p0/0\.png) are the same"),
         (truncated, r"p5/3\.png: not a readable"),
-        (one_person, "only one identity, 'p0'"),
+        (one_person, r"1 \('p0'\) of 1 identities have `prepare.min_images` 4"),
+        (few_each, r"0 of 8 identities have `prepare.min_images` 4"),
         (lambda source: shutil.rmtree(source), "no such folder"),
     ],
 )

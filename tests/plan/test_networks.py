@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from auggen.core.errors import UserError
 from auggen.plan.networks import describe_backbone, describe_generator, network_calls
 from auggen.plan.settings import Settings, Sizes
 from auggen.recognition.backbones import Backbone, count_parameters
@@ -63,6 +64,12 @@ def test_generator_grows_with_the_image(settings: Settings, sizes: Sizes) -> Non
     assert large.forward_flops / small.forward_flops == pytest.approx(4, rel=0.1)
     assert large.activation_bytes / small.activation_bytes == pytest.approx(4, rel=0.2)
     assert 2.5 < small.training_flops / small.forward_flops <= 3.0
+
+
+def test_an_image_that_cannot_be_halved(settings: Settings, sizes: Sizes) -> None:
+    prepare = settings.prepare.model_copy(update={"image_size": 33})
+    with pytest.raises(UserError, match="images must be a multiple of"):
+        describe_generator(replace(settings, prepare=prepare), sizes)
 
 
 def test_a_person_more_is_a_row_more(settings: Settings, sizes: Sizes) -> None:

@@ -40,7 +40,7 @@ def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:
     assert sizes.selected_images == 17 * 5  # round(0.5 * 170 / 17) of each
     select = select.model_copy(update={"anew_ratio": 1.0})
     with pytest.raises(
-        UserError, match=r"for 10 images of each .* has 5; .*`synthesize.anew_images` to 170"
+        UserError, match=r"for 10 images of each .* has 5; .*`synthesize.anew_images` to 187 "
     ):
         size_up(replace(anew, select=select), 40, 400)
 
@@ -53,7 +53,7 @@ def test_too_little_data(settings: Settings, people: int, images: int) -> None:
 
 def test_a_mix_ratio_beyond_the_pool(settings: Settings) -> None:
     with pytest.raises(
-        UserError, match=r"`mix_ratio` 3 asks for 170 .* `synthesize.num_classes` to 170"
+        UserError, match=r"`mix_ratio` 3 asks for 170 .* `synthesize.num_classes` to 187 "
     ):
         size_up(replace(settings, mix_ratio=3.0), 40, 400)
 

@@ -168,5 +168,8 @@ def test_a_person_of_whom_only_near_copies_were_drawn(
     table = scores_with_anew.assign(
         real_similarity=scores_with_anew["real_similarity"].mask(copies, 0.99)
     )
-    with pytest.raises(UserError, match=r"of 1 of 4 people .*`select.max_real_similarity`"):
+    chosen = choose_images(rank_pool(table, config), 0.0, NUM_REAL, config)
+    assert chosen.groupby("source_i").size().to_dict() == {0: 3, 1: 3, 3: 3}
+    table = table.assign(real_similarity=0.99)
+    with pytest.raises(UserError, match=r"of the 4 people .*`select.max_real_similarity`"):
         choose_images(rank_pool(table, config), 0.0, NUM_REAL, config)

@@ -98,7 +98,7 @@ def test_score_writes_the_same_twice(project: Path, tmp_path: Path) -> None:
 
 def test_select(project: Path, tmp_path: Path) -> None:
     line = run_select(project, tmp_path / "mixed", project / "params.yaml")
-    assert "12 images of 6 mixed identities (rule between) and 0 of real" in line
+    assert "12 images of 6 mixed identities (rule between) and 0 of 0 real people" in line
     assert line.count("\n") == 1
     plan = json.loads((tmp_path / "mixed" / "selection.json").read_text())
     assert plan["batch_share"] == "proportional"
