@@ -56,7 +56,7 @@ def test_mixed_folder_is_self_contained_and_byte_identical(
     data: Path, make_config: MakeConfig
 ) -> None:
     line = select(data, 0.5, make_config(schedule="ramp_down"))
-    assert "15 images of 5 mixed identities (rule balanced) and 0 of real" in line
+    assert "15 images of 5 mixed identities (rule balanced) and 0 of 0 real people" in line
     mixed = data / "mixed"
     for source, target in (("real", mixed), ("pool", mixed / "synthetic")):
         names = [path.name for path in (data / source).iterdir()]
