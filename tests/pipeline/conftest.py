@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     """The finished toy-size project, committed, and what its `dvc repro` printed."""
     params = (ROOT / "presets" / "toy.yaml").read_text()
+    for none, some in (("anew_images: 0\n", "anew_images: 51\n"), ("ratio: 0.0\n", "ratio: 0.2\n")):
+        assert params.count(none) == 1
+        params = params.replace(none, some)  # of the training people drawn anew too
     project = copy_project(ROOT, tmp_path_factory.mktemp("toy") / "project", params)
     output = project.run("dvc", "repro")
     project.commit("Its results")

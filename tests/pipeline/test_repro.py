@@ -77,7 +77,8 @@ def test_mix_ratio_reruns_what_it_touches(project: Project) -> None:
 
 
 def test_ratio_zero_in_a_temporary_copy_is_real(project: Project) -> None:
-    output = project.run("dvc", "exp", "run", "--temp", "--name", "zero", "-S", "mix_ratio=0")
+    zero = ("-S", "mix_ratio=0", "-S", "select.anew_ratio=0")
+    output = project.run("dvc", "exp", "run", "--temp", "--name", "zero", *zero)
     assert ran(output) == OF_MIX_RATIO
     assert project.changes() == []
     project.run("dvc", "exp", "apply", "zero")
