@@ -93,6 +93,8 @@ def _by_person(
     split = zip(photos.identities, np.split(rows, edges), strict=True)
     found = {name: images for name, images in split if len(images)}
     people = {name: images for name, images in found.items() if len(images) >= config.min_images}
+    if not found:
+        raise UserError(f"{source}: nobody is left by {config.exclude}; shorten the list")
     if len(people) < 2:
         names = f" ({next(iter(people))!r})" if people else ""
         raise UserError(

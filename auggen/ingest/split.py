@@ -47,7 +47,8 @@ def split_identities(identities: Sequence[str], config: PrepareConfig) -> Split:
     if len(identities) - num_validation - num_test < 2:
         raise UserError(
             f"`prepare.validation` {num_validation} and `prepare.test` {num_test} leave fewer than "
-            f"2 of {len(identities)} identities for training; lower them"
+            f"2 of {len(identities)} identities (of `prepare.min_images` images or more) for "
+            "training; lower them"
         )
     free = [name for name in identities if name not in named]
     ranked = sorted(free, key=lambda name: (derive_seed(config.split_seed, "split", name), name))

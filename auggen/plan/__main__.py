@@ -49,7 +49,7 @@ def plan(
     settings = read_settings(params)
     measured = read_measured(against) if against else None
     if people is None or images is None:
-        people, images = count_photos(Path(settings.prepare.source))
+        people, images = count_photos(settings.prepare)
     target = settings, size_up(settings, people, images)
     base = _sized(scale_from) if scale_from else None
     result = Plan(
@@ -71,7 +71,7 @@ def plan(
 
 def _sized(params: Path) -> tuple[Settings, Sizes]:
     settings = read_settings(params)
-    return settings, size_up(settings, *count_photos(Path(settings.prepare.source)))
+    return settings, size_up(settings, *count_photos(settings.prepare))
 
 
 def _measure(
@@ -99,8 +99,8 @@ def _measure(
 
 def _device() -> str:
     """Returns what the networks were measured on."""
-    if torch.accelerator.is_available():
-        return str(torch.accelerator.current_accelerator())
+    if torch.cuda.is_available():
+        return "cuda"
     usable = getattr(os, "sched_getaffinity", None)  # Linux only
     return f"{len(usable(0)) if usable else os.cpu_count()} processor core(s)"
 

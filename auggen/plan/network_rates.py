@@ -66,10 +66,10 @@ def measure_networks(settings: Settings, sizes: Sizes, devices: int, folder: Pat
     generator, backbone = describe_generator(settings, sizes), describe_backbone(settings)
     flops = generator.training_flops * settings.train_generator.batch_size
     flops = max(flops, backbone.training_flops * settings.train_fr.batch_size) / devices
-    if flops > _MOST_FLOPS and not torch.accelerator.is_available():
+    if flops > _MOST_FLOPS and not torch.cuda.is_available():
         raise UserError(
             f"an update takes {flops / 1e12:,.0f} TFLOP: hopeless to measure on a processor; run "
-            "this on a machine with an accelerator, or say --scale-from params.yaml"
+            "this on a machine with a CUDA GPU, or say --scale-from params.yaml"
         )
     for name, size in (
         ("train_generator", settings.train_generator.batch_size),

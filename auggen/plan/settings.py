@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from auggen.core.errors import UserError
 from auggen.core.params import read_params
 from auggen.diffusion.config import GeneratorConfig
@@ -82,15 +84,18 @@ class Sizes:
     """Synthetic images of the mixed training set."""
 
 
-def count_photos(source: Path) -> tuple[int, int]:
-    """Returns the people and images of a source. Raises UserError if it is not there."""
+def count_photos(config: PrepareConfig) -> tuple[int, int]:
+    """Returns the people with images enough and their images. Raises UserError without a source."""
+    source = Path(config.source)
     if not source.exists():
         raise UserError(
             f"{source}: no such folder or tar; name the data's size with --people and --images, "
             "or make it (`dvc repro unpack` for the default faces)"
         )
     with open_photos(source) as photos:
-        return len(photos.identities), len(photos)
+        counts = np.bincount(photos.labels)
+    counts = counts[counts >= config.min_images]
+    return len(counts), int(counts.sum())
 
 
 def size_up(settings: Settings, people: int, images: int) -> Sizes:
@@ -104,7 +109,7 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     real_people = people - sum(counts.values())
     if settings.prepare.max_images:
         images = min(images, people * settings.prepare.max_images)
-    each = images // people
+    each = images // max(people, 1)
     if real_people < 2 or each < settings.prepare.min_images:
         raise UserError(
             f"{people} people with {images} images: `prepare` needs at least "
@@ -112,28 +117,10 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         )
     real_images = images - sum(counts.values()) * each
     pairs = search_pairs(settings.search, real_people)
-    pool, chosen = settings.synthesize, settings.select.images_per_class
-    check_pool(pool, real_people)
-    if pool.num_classes > count_pairs(real_people):
-        raise UserError(
-            f"`synthesize.num_classes` is {pool.num_classes}, but {real_people} people to train on "
-            f"give {count_pairs(real_people)} pairs; set it to that or less, and `mix_ratio` lower"
-        )
-    classes = count_classes(settings.mix_ratio, real_images, chosen)
-    if classes > pool.num_classes or (classes and chosen > pool.images_per_class):
-        raise UserError(
-            f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
-            f"but the pool has {pool.num_classes} of {pool.images_per_class}; lower it, or set "
-            f"`synthesize.num_classes` to {_more(classes)} and `synthesize.images_per_class` to "
-            f"{_more(chosen)} or more"
-        )
-    anew = count_anew(settings.select.anew_ratio, real_images, real_people)
-    if anew > pool.anew_images // real_people:
-        raise UserError(
-            f"`select.anew_ratio` {settings.select.anew_ratio:g} asks for {anew} images of each "
-            f"person drawn anew, but the pool has {pool.anew_images // real_people}; lower it, or "
-            f"set `synthesize.anew_images` to {_more(anew) * real_people} or more"
-        )
+    check_pool(settings.synthesize, real_people)
+    classes = _count_classes(settings, real_people, real_images)
+    anew = _count_anew(settings, real_people, real_images)
+    pool = settings.synthesize
     return Sizes(
         photos=images,
         real_people=real_people,
@@ -144,8 +131,52 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         search_images=len(plan_search(settings.search, pairs)),
         pool_images=pool.num_classes * pool.images_per_class + pool.anew_images,
         mixed_people=classes,
-        selected_images=classes * chosen + real_people * anew,
+        selected_images=classes * settings.select.images_per_class + real_people * anew,
     )
+
+
+def _count_classes(settings: Settings, real_people: int, real_images: int) -> int:
+    """Returns the mixed people of the training set. Raises UserError if the pool lacks them."""
+    pool, chosen = settings.synthesize, settings.select.images_per_class
+    most = count_pairs(real_people)
+    classes = count_classes(settings.mix_ratio, real_images, chosen)
+    if classes > most:
+        raise UserError(
+            f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities of {chosen} images, "
+            f"but {real_people} people to train on give {most} pairs; set it to "
+            f"{int(most * chosen / real_images * 1000) / 1000:g} or less, or raise "
+            "`select.images_per_class`"
+        )
+    if pool.num_classes > most:
+        raise UserError(
+            f"`synthesize.num_classes` is {pool.num_classes}, but {real_people} people to train on "
+            f"give {most} pairs; set it to that or less"
+        )
+    if classes > pool.num_classes:
+        raise UserError(
+            f"`mix_ratio` {settings.mix_ratio:g} asks for {classes} identities, but the pool has "
+            f"{pool.num_classes}; lower it, or set `synthesize.num_classes` to "
+            f"{min(_more(classes), most)} or more"
+        )
+    if classes and chosen > pool.images_per_class:
+        raise UserError(
+            f"`select.images_per_class` is {chosen}, but the pool has {pool.images_per_class} of "
+            f"each; lower it, or set `synthesize.images_per_class` to {_more(chosen)} or more"
+        )
+    return classes
+
+
+def _count_anew(settings: Settings, real_people: int, real_images: int) -> int:
+    """Returns the images of each person drawn anew. Raises UserError if the pool lacks them."""
+    anew = count_anew(settings.select.anew_ratio, real_images, real_people)
+    drawn = settings.synthesize.anew_images // real_people
+    if anew > drawn:
+        raise UserError(
+            f"`select.anew_ratio` {settings.select.anew_ratio:g} asks for {anew} images of each "
+            f"person drawn anew, but the pool has {drawn}; lower it, or set "
+            f"`synthesize.anew_images` to {_more(anew) * real_people} or more"
+        )
+    return anew
 
 
 def _more(count: int) -> int:

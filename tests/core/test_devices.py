@@ -5,7 +5,9 @@ from contextlib import redirect_stderr
 
 import pytest
 import torch
+from accelerate import Accelerator
 
+from auggen.core import devices
 from auggen.core.devices import join_parts, resolve_precision, start_accelerator
 from auggen.core.progress import progress
 
@@ -26,6 +28,20 @@ def test_a_process_may_change_its_precision() -> None:
     found = [start_accelerator(wanted).mixed_precision for wanted in ("bf16", "fp32", "bf16")]
     start_accelerator("fp32")
     assert found == ["bf16", "no", "bf16"]
+
+
+@pytest.mark.parametrize("has_cuda", [False, True])
+def test_without_cuda_it_is_the_processor(has_cuda: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    class Recorder(Accelerator):
+        def __init__(self, **options: object) -> None:
+            asked.update(options)
+
+    monkeypatch.setattr(devices, "Accelerator", Recorder)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    start_accelerator("fp32")
+    assert asked["cpu"] is not has_cuda
 
 
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_transparency_and_palette() -> None:
     assert decode_image(encode(clear, "PNG"), channels=3)[:, 0, 0].tolist() == [10, 20, 30]
     palette = Image.new("RGB", (2, 2), (10, 20, 30)).quantize()
     assert decode_image(encode(palette, "PNG"), channels=3)[:, 0, 0].tolist() == [10, 20, 30]
-    clear_palette = encode(palette, "PNG", transparency=bytes([0]))
+    clear_palette = encode(palette, "PNG", transparency=bytes([128]))
     assert decode_image(clear_palette, channels=3)[:, 0, 0].tolist() == [10, 20, 30]
 
 

@@ -52,10 +52,15 @@ def test_too_little_data(settings: Settings, people: int, images: int) -> None:
 
 
 def test_a_mix_ratio_beyond_the_pool(settings: Settings) -> None:
-    with pytest.raises(
-        UserError, match=r"`mix_ratio` 3 asks for 170 .* `synthesize.num_classes` to 187 "
-    ):
+    with pytest.raises(UserError, match=r"2 asks for 113 .* `synthesize.num_classes` to 125 "):
+        size_up(replace(settings, mix_ratio=2.0), 40, 400)
+    with pytest.raises(UserError, match=r"3 asks for 170 .* 136 pairs; set it to 2.4 or less"):
         size_up(replace(settings, mix_ratio=3.0), 40, 400)
+    synthesize = settings.synthesize.model_copy(update={"num_classes": 136})
+    size_up(replace(settings, synthesize=synthesize, mix_ratio=2.4), 40, 400)
+    select = settings.select.model_copy(update={"images_per_class": 5})
+    with pytest.raises(UserError, match=r"is 5, but the pool has 4 .* to 6 or more"):
+        size_up(replace(settings, select=select), 40, 400)
 
 
 def test_a_pool_beyond_the_pairs(settings: Settings) -> None:
@@ -69,10 +74,15 @@ def test_all_sections_are_read(root: Path) -> None:
     assert read_settings(root / "params.yaml").prepare.source == "data/raw/orl"
 
 
-def test_photographs_are_counted(tmp_path: Path) -> None:
+def test_photographs_are_counted(tmp_path: Path, settings: Settings) -> None:
     for name in ("a/1.png", "a/2.png", "b/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (8, 8)).save(tmp_path / name)
-    assert count_photos(tmp_path) == (2, 3)
+    config = settings.prepare.model_copy(update={"source": str(tmp_path), "min_images": 1})
+    assert count_photos(config) == (2, 3)
+    assert count_photos(config.model_copy(update={"min_images": 2})) == (1, 2)
+    assert count_photos(config.model_copy(update={"min_images": 3})) == (0, 0)
+    with pytest.raises(UserError, match="0 people with 0 images"):
+        size_up(settings, 0, 0)
     with pytest.raises(UserError, match="--people and --images"):
-        count_photos(tmp_path / "nowhere")
+        count_photos(config.model_copy(update={"source": str(tmp_path / "nowhere")}))

@@ -1,6 +1,5 @@
 """The training loop: it learns, resumes bit for bit, and mixes change nothing when absent."""
 
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -107,19 +106,16 @@ def test_it_learns(tmp_path, real_data, config, real_folder):
 
 @pytest.fixture
 def forget_precision():
-    """accelerate keeps the first precision that a process asks for."""
-    forget = partial(AcceleratorState._reset_state, reset_partial_state=True)
-    yield forget
-    forget()
+    """Else accelerate would give bf16 to a later test that does not ask for a precision."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.mark.parametrize("head", ["cosface", "arcface", "arcface_detached", "adaface"])
-def test_bf16_starts_like_fp32_with_every_head(
-    tmp_path, mixed_data, config, real_folder, head, forget_precision
-):
+@pytest.mark.usefixtures("forget_precision")
+def test_bf16_starts_like_fp32_with_every_head(tmp_path, mixed_data, config, real_folder, head):
     losses = []
     for precision in ("fp32", "bf16"):
-        forget_precision()
         changed = config.model_copy(update={"head": head, "precision": precision, "steps": 2})
         out = tmp_path / precision
         losses.append(train_recogniser(mixed_data, changed, 0, out, real_folder)["loss"])
