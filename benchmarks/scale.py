@@ -83,7 +83,7 @@ def write_params(path: Path, mix_ratio: float) -> None:
 
 def prepare(work: Path, num_images: int) -> Row:
     """Prepares `num_images` photographs of a tar into work/{train,validation,test}."""
-    write_params(work / "params.yaml", 1.0)
+    write_params(work / "params.yaml", 0.0)
     tar = work / "photographs.tar"
     measure("source", num_images, part("source", tar, num_images), work)
     outs = [work / name for name in ("train", "validation", "test")]

@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from auggen.core.errors import run_stage
-from auggen.core.params import read_params
-from auggen.ingest.config import PrepareConfig
 from auggen.ingest.orl import CREDIT, find_orl, unpack_orl
-from auggen.ingest.prepare import plan
+from auggen.ingest.prepare import Plan, plan
 from auggen.ingest.prepare import prepare as prepare_people
 from auggen.ingest.source import open_photos
+from auggen.plan.settings import check_run, read_settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check config and inputs, then stop.")]
@@ -40,14 +39,24 @@ def prepare(
     params: Annotated[Path, typer.Option("--params")] = Path("params.yaml"),
     dry_run: DryRun = False,
 ) -> None:
-    """Crops, resizes, splits by identity, shards; makes three benchmarks of held-out people."""
-    config = read_params(params, "prepare", PrepareConfig)
+    """Crops, resizes, splits by identity, shards; makes three benchmarks of held-out people.
+
+    What later stages would refuse (any section of the params, ratios beyond the training people, a
+    test set that is not there) is refused here, before the first long work.
+    """
+    settings = read_settings(params)
+    config = settings.prepare
+
+    def check(planned: Plan) -> None:
+        check_run(settings, *planned.count_training())
+
     if dry_run:
         with open_photos(source) as photos:
-            plan(photos, source, config)
+            check(plan(photos, source, config))
         print(config.model_dump_json(indent=2))
         return
-    print(prepare_people(source, config, train=train, validation=validation, test=test))
+    outs = {"train": train, "validation": validation, "test": test}
+    print(prepare_people(source, config, **outs, check=check))
 
 
 if __name__ == "__main__":

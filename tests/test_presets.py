@@ -36,7 +36,7 @@ from auggen.recognition.checkpoint import save_recogniser
 from auggen.selection.scores import PLACES
 
 PRESETS = {"webface160k": (10_000, 160_000, 0.8), "casia": (10_572, 490_623, 0.7)}
-PEOPLE, EACH, FEW = 304, 4, 24
+PEOPLE, EACH, FEW = 600, 4, 24
 SIDE = 32
 
 

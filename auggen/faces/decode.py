@@ -106,7 +106,6 @@ def stored_shape(content: bytes | memoryview) -> tuple[int, int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", message="Palette images with Transparency")
             with Image.open(io.BytesIO(content), formats=_STORED) as image:
                 if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
                     return None

@@ -1,7 +1,7 @@
 """From a source of photographs to training, validation and test people."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,10 @@ class Plan:
     """People left out because they have fewer than `min_images` different photographs."""
     left_out: str
     """What `prepare.exclude` left out, in words; empty if nothing."""
+
+    def count_training(self) -> tuple[int, int]:
+        """Returns the training people and their images."""
+        return len(self.split.train), sum(len(self.people[name]) for name in self.split.train)
 
 
 def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
@@ -131,11 +135,18 @@ def _draw(rows: Rows, identity: str, most: int) -> Rows:
 
 
 def prepare(
-    source: Path, config: PrepareConfig, *, train: Path, validation: Path, test: Path
+    source: Path,
+    config: PrepareConfig,
+    *,
+    train: Path,
+    validation: Path,
+    test: Path,
+    check: Callable[[Plan], None] | None = None,
 ) -> str:
     """Writes three face sets, the held-out two with benchmarks; all or none. Returns a summary.
 
-    Images are read, cropped, resized and written one by one.
+    Images are read, cropped, resized and written one by one. `check` may refuse the plan before
+    any is decoded.
 
     Raises:
         UserError: see `plan`; also an unreadable image, or one picture under two identities in
@@ -144,6 +155,8 @@ def prepare(
     with ExitStack() as stack:
         photos = stack.enter_context(open_photos(source))
         planned = plan(photos, source, config)
+        if check is not None:
+            check(planned)
         done = np.empty(0, np.int64)
         digests = bytearray()
         parts: list[str] = []

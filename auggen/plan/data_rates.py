@@ -70,8 +70,10 @@ def measure_data(settings: Settings, sizes: Sizes, folder: Path) -> DataRates:
     few = {"validation": 2, "test": 2, "validation_identities": [], "min_images": 2}
     few |= {"landmarks": "none", "exclude": os.devnull, "max_images": 0}
     config = settings.prepare.model_copy(update=few | {"images_per_template": 1})
-    outs = {name: folder / f"prepared-{name}" for name in ("train", "validation", "test")}
-    preparing = time_once(lambda: prepare(photos, config, **outs))
+    train, validation, test = (folder / f"prepared-{name}" for name in ("train", "val", "test"))
+    preparing = time_once(
+        lambda: prepare(photos, config, train=train, validation=validation, test=test)
+    )
     faces = draw_faces(_FACES, channels, side)
     written = folder / "written"
     writing = time_call(lambda: write_faces(written, faces, [0] * _FACES, 1))

@@ -12,6 +12,7 @@ from auggen.diffusion.config import GeneratorConfig
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.source import open_photos
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
+from auggen.protocols.external import check_paths
 from auggen.recognition.config import TrainConfig
 from auggen.selection.choice import count_anew, count_classes
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
@@ -116,10 +117,8 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
             f"{sum(counts.values()) + 2} people of {settings.prepare.min_images} images or more"
         )
     real_images = images - sum(counts.values()) * each
+    classes, anew = count_selected(settings, real_people, real_images)
     pairs = search_pairs(settings.search, real_people)
-    check_pool(settings.synthesize, real_people)
-    classes = _count_classes(settings, real_people, real_images)
-    anew = _count_anew(settings, real_people, real_images)
     pool = settings.synthesize
     return Sizes(
         photos=images,
@@ -133,6 +132,30 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
         mixed_people=classes,
         selected_images=classes * settings.select.images_per_class + real_people * anew,
     )
+
+
+def check_run(settings: Settings, real_people: int, real_images: int) -> None:
+    """Refuses what a later stage would, as far as it can be known before anything is trained.
+
+    Raises:
+        UserError: see `count_selected`; a test set that is not there.
+    """
+    count_selected(settings, real_people, real_images)
+    check_paths(settings.evaluate)
+
+
+def count_selected(settings: Settings, real_people: int, real_images: int) -> tuple[int, int]:
+    """Returns the mixed people of the training set, and the images of each person drawn anew.
+
+    Near-copies, which `select` drops, are not known before the pool is drawn.
+
+    Raises:
+        UserError: a search, a pool or a ratio beyond what so many training people give.
+    """
+    search_pairs(settings.search, real_people)
+    check_pool(settings.synthesize, real_people)
+    classes = _count_classes(settings, real_people, real_images)
+    return classes, _count_anew(settings, real_people, real_images)
 
 
 def _count_classes(settings: Settings, real_people: int, real_images: int) -> int:

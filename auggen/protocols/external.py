@@ -73,13 +73,18 @@ def open_test_sets(config: EvaluateConfig, manifest: Manifest) -> list[TestSet]:
     Raises:
         UserError: a path is missing, or a list is wrong; names row, file and line.
     """
+    check_paths(config)
+    return [_open(row, config, manifest) for row in config.external]
+
+
+def check_paths(config: EvaluateConfig) -> None:
+    """Raises UserError if a test set is not where its row says."""
     for row in config.external:
         if not Path(row.path).exists():
             raise UserError(
                 f"{row.path}: missing, but `{row.name}` of `evaluate.benchmarks` names it; mend "
                 "the path or remove the row"
             )
-    return [_open(row, config, manifest) for row in config.external]
 
 
 def _open(row: ExternalRow, config: EvaluateConfig, manifest: Manifest) -> TestSet:

@@ -111,10 +111,6 @@ class BatchPlan:
         self._synthetic_before = np.floor(wanted + 1e-6).astype(np.int64)
         self._real_before = np.arange(steps + 1) * batch_size - self._synthetic_before
 
-    def num_synthetic_draws(self) -> int:
-        """Returns how many synthetic images the whole training sees, repeats counted."""
-        return int(self._synthetic_before[-1])
-
     def rows(self, step: int) -> Int[Tensor, " b"]:
         """Returns the row indices of the batch at `step`, real rows first."""
         real = self._draw("real", self._num_real, self._real_before, step)

@@ -10,6 +10,7 @@ import yaml
 from auggen.faces.manifest import read_manifest
 from auggen.recognition.backbones import build_backbone
 from auggen.recognition.checkpoint import save_recogniser
+from tests.conftest import ROOT
 from tests.protocols.layouts import SIDE, write_face, write_lfw
 from tests.stages.test_evaluate import PARAMS, PREPARE
 from tests.stages.test_evaluate import invoke as run_evaluate
@@ -40,7 +41,8 @@ def prepare_and_evaluate(folder: Path, exclude: str) -> tuple[str, str, pd.DataF
     """What both stages print, and the list."""
     row = {"name": "lfw", "protocol": "lfw_pairs", "path": str(folder / "lfw" / "pairs.txt")}
     rows = [*PARAMS["evaluate"]["benchmarks"][:2], row | {"headline": True, "num_replicates": 100}]
-    params = {
+    params = yaml.safe_load((ROOT / "presets" / "toy.yaml").read_text())
+    params |= {
         "prepare": PREPARE.model_dump() | {"exclude": exclude},
         "evaluate": PARAMS["evaluate"] | {"benchmarks": rows},
     }

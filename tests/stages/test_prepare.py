@@ -11,30 +11,12 @@ from auggen.core.errors import UserError
 from auggen.faces.shards import read_face_set
 from stages.prepare import app
 
-SECTION = f"""\
-prepare:
-  source: data/raw/orl
-  landmarks: none
-  exclude: {os.devnull}
-  image_size: 16
-  channels: 1
-  min_images: 4
-  max_images: 0
-  split_seed: 0
-  validation: 8
-  test: 15
-  validation_identities:
-  - s1
-  - s6
-  images_per_template: 2
-  lowres_pixels: 8
-"""
-
 
 @pytest.fixture
-def params(tmp_path: Path) -> Path:
+def params(tmp_path: Path, root: Path) -> Path:
     path = tmp_path / "params.yaml"
-    path.write_text(SECTION)
+    toy = (root / "presets" / "toy.yaml").read_text()
+    path.write_text(toy.replace("data/exclude.csv", os.devnull))
     return path
 
 
@@ -74,16 +56,42 @@ def test_dry_run_prints_config_and_writes_nothing(tmp_path: Path, params: Path) 
         ("channels: 1", "channels: 4", r"`prepare\.channels` is 4"),
         ("lowres_pixels: 8", "lowres_pixels: 16", "below image_size 16"),
         ("prepare:", "other:", "`prepare` is missing"),
+        ("head: cosface", "head: cosine", r"`train_fr\.head` is 'cosine'"),
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
 def test_wrong_params(
     tmp_path: Path, params: Path, old: str, new: str, reason: str, flags: list[str]
 ) -> None:
-    params.write_text(SECTION.replace(old, new))
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
     with pytest.raises(UserError, match=reason):
         invoke("prepare", tmp_path, *outs, "--params", params, *flags)
+    assert not any(out.exists() for out in outs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("num_classes: 60", "num_classes: 137", "is 137, but 17 people to train on give 136 pairs"),
+        ("mix_ratio: 0.5", "mix_ratio: 1.5", r"`mix_ratio` 1.5 asks for 85 .* the pool has 60"),
+        ("num_pairs: 2", "num_pairs: 200", r"`search.num_pairs` is 200"),
+        ("protocol: lowres", "protocol: bin\n    path: no.bin", r"no\.bin: missing, but `lowres`"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_what_later_stages_would_refuse(
+    tmp_path: Path, params: Path, old: str, new: str, reason: str, flags: list[str]
+) -> None:
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+    invoke("unpack", tmp_path / "orl")
+    outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
+    with pytest.raises(UserError, match=reason):
+        invoke("prepare", tmp_path / "orl", *outs, "--params", params, *flags)
     assert not any(out.exists() for out in outs)
 
 
