@@ -41,14 +41,15 @@ def prepare(
 ) -> None:
     """Crops, resizes, splits by identity, shards; makes three benchmarks of held-out people.
 
-    What later stages would refuse (any section of the params, ratios beyond the training people, a
-    test set that is not there) is refused here, before the first long work.
+    What later stages would refuse (any section of the params, ratios beyond the training people,
+    too few test people, a test set that is not there) is refused here, before the first long work.
     """
     settings = read_settings(params)
     config = settings.prepare
 
     def check(planned: Plan) -> None:
-        check_run(settings, *planned.count_training())
+        training, test = (planned.count_images(part) for part in ("train", "test"))
+        check_run(settings, len(training), sum(training), test)
 
     if dry_run:
         with open_photos(source) as photos:

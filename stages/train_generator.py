@@ -5,11 +5,10 @@ from pathlib import Path
 import typer
 
 from auggen.core.errors import run_stage
-from auggen.core.params import read_params
-from auggen.diffusion.config import GeneratorConfig
 from auggen.diffusion.network import build_denoiser
 from auggen.diffusion.training import architecture_of, train_generator
 from auggen.faces.shards import read_face_set
+from auggen.plan.settings import check_run, read_settings
 
 app = typer.Typer(add_completion=False)
 
@@ -21,9 +20,14 @@ def main(
     params: Path = typer.Option(Path("params.yaml"), "--params"),
     dry_run: bool = typer.Option(False, help="Print the settings, check the inputs, stop."),
 ) -> None:
-    """Trains the generator and writes weights, description, loss curve and sample picture."""
-    config = read_params(params, "train_generator", GeneratorConfig)
+    """Trains the generator and writes weights, description, loss curve and sample picture.
+
+    Params may have changed since `prepare`: what the stages after it would refuse stops it first.
+    """
+    settings = read_settings(params)
+    config = settings.train_generator
     faces = read_face_set(real)
+    check_run(settings, faces.num_classes, faces.manifest.num_images)
     if dry_run:
         build_denoiser(architecture_of(config, faces), seed=0)
         print(config.model_dump_json(indent=2))

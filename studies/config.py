@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from auggen.core.errors import UserError
-from auggen.core.params import Section, load_params
+from auggen.core.params import Section, load_params, tell_faults
 
 SEEDS_KEY = "seeds"
 SPLIT_KEY = "prepare.split_seed"
@@ -178,11 +178,12 @@ def _check_validation_people(experiments: list[Experiment], where: Path) -> None
     for experiment in experiments:
         count = get_param(experiment.params, "prepare.validation")
         named = len(get_param(experiment.params, "prepare.validation_identities") or [])
-        if named == 0 or (isinstance(count, int) and named < count):
+        if named == 0 or not isinstance(count, int) or named < count:
             raise UserError(
-                f"{where}: `prepare.validation_identities` names {named} of {count} validation "
-                "people, and each split would draw others: what is chosen on them in one split "
-                "would be read on them as test people in another; name them all"
+                f"{where}: `prepare.validation_identities` names {named} people and "
+                f"`prepare.validation` is {count}, so each split would draw others: what is chosen "
+                "on them in one split would be read on them as test people in another; name them "
+                "all, and their number"
             )
 
 
@@ -216,8 +217,4 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate(load_params(path))
     except ValidationError as error:
-        lines = [
-            f"`{'.'.join(map(str, item['loc']))}` is {item['input']!r}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise UserError(f"{path}: " + "; ".join(lines) + "; see studies/arms.yaml") from error
+        raise UserError(f"{path}: {tell_faults(error)}; see studies/arms.yaml") from error

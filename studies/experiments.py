@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dvc.api import DVCFileSystem
+from dvc.dependency import Dependency
+from dvc.repo import Repo
 from dvc.utils.serialize import loads_yaml
 
 from auggen.core.errors import UserError
@@ -192,7 +194,7 @@ def _code(commit: str) -> list[str]:
 
 
 def _is_current(lock: dict[str, Any], params: dict[str, Any], target: str) -> bool:
-    """Whether dvc.lock has a stage and all upstream of it at these params, with one another."""
+    """Whether dvc.lock has a stage and all upstream of it at these params and the present data."""
     makers = {
         out["path"]: (name, out["md5"]) for name, entry in lock.items() for out in entry["outs"]
     }
@@ -207,10 +209,24 @@ def _is_current(lock: dict[str, Any], params: dict[str, Any], target: str) -> bo
         for dep in entry["deps"]:
             maker, md5 = makers.get(dep["path"], (None, None))
             if maker is not None:
-                if md5 != dep["md5"]:
-                    return False
                 todo.append(maker)
+            elif not dep["path"].startswith(CODE):
+                md5 = _present_hash(dep["path"])
+            else:
+                continue
+            if md5 != dep["md5"]:
+                return False
     return True
+
+
+@cache
+def _present_hash(path: str) -> str | None:
+    """Returns DVC's hash of data as they lie there now, which no stage makes; None without any."""
+    with Repo() as repo:
+        try:
+            return str(Dependency(None, path, repo=repo).get_hash().value)
+        except FileNotFoundError:
+            return None
 
 
 def _remove_namesake(name: str) -> None:

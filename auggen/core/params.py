@@ -70,8 +70,13 @@ def read_params(path: Path, key: str, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        lines = [
-            f"`{'.'.join([key, *map(str, item['loc'])])}` is {item['input']!r}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise UserError(f"{path}: " + "; ".join(lines)) from error
+        raise UserError(f"{path}: {tell_faults(error, key)}") from error
+
+
+def tell_faults(error: ValidationError, *parents: str) -> str:
+    """Returns field, value and reason of each fault; of a whole section the reason alone."""
+    lines = []
+    for item in error.errors():
+        value = "" if isinstance(item["input"], dict) else f" is {item['input']!r}"
+        lines.append(f"`{'.'.join([*parents, *map(str, item['loc'])])}`{value}: {item['msg']}")
+    return "; ".join(lines)

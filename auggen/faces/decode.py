@@ -16,6 +16,10 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 
+# Pillow warns of what it passes over (damaged EXIF, a palette's transparency); pixels are sound.
+# Once and for all: what a thread sets for a moment may stay set.
+warnings.filterwarnings("ignore", module="PIL")
+
 MAX_PIXELS = 1 << 26
 _LEVEL = 1  # of zlib: a third of the time of the default 6 for files a seventh larger
 _FORMATS = ("JPEG", "PNG", "PPM")
@@ -24,7 +28,7 @@ _PNG_DEPTH = 24  # byte of a PNG that tells the bits of a channel
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError),
-    *(struct.error, zlib.error, Warning, Image.DecompressionBombError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
 )
 """What Pillow raises on damaged files."""
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -54,14 +58,11 @@ def decode_image(
     name = name or (str(source) if isinstance(source, Path) else "image")
     try:
         content = source.read_bytes() if isinstance(source, Path) else source
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", message="Palette images with Transparency")
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _check_header(image, content, name, max_pixels)
-                ImageOps.exif_transpose(image, in_place=True)
-                mode = "L" if channels == 1 else "RGB"
-                pixels = np.array(image if image.mode == mode else image.convert(mode))
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check_header(image, content, name, max_pixels)
+            ImageOps.exif_transpose(image, in_place=True)
+            mode = "L" if channels == 1 else "RGB"
+            pixels = np.array(image if image.mode == mode else image.convert(mode))
     except DECODE_ERRORS as error:
         raise UserError(
             f"{name}: not a readable JPEG, PNG or PGM image ({error}); repair or remove it"
@@ -104,14 +105,12 @@ def stored_shape(content: bytes | memoryview) -> tuple[int, int, int] | None:
     EXIF turn. Reads the header alone; the pixels may still be damaged.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(content), formats=_STORED) as image:
-                if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
-                    return None
-                if image.format == "PNG" and content[_PNG_DEPTH] != 8:  # Pillow cuts to 8 bits
-                    return None
-                return (len(image.getbands()), image.height, image.width)
+        with Image.open(io.BytesIO(content), formats=_STORED) as image:
+            if image.mode not in ("L", "RGB") or image.getexif().get(_ORIENTATION, 1) != 1:
+                return None
+            if image.format == "PNG" and content[_PNG_DEPTH] != 8:  # Pillow cuts to 8 bits
+                return None
+            return (len(image.getbands()), image.height, image.width)
     except DECODE_ERRORS:
         return None
 

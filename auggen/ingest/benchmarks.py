@@ -16,9 +16,9 @@ from auggen.core.errors import UserError
 from auggen.core.files import write_bytes
 from auggen.core.seeds import numpy_generator
 from auggen.faces.manifest import Manifest
+from auggen.faces.resize import reduce_and_restore
 from auggen.faces.shards import open_face_set, write_face_set
 from auggen.ingest.config import PrepareConfig
-from auggen.ingest.resize import reduce_and_restore
 
 Rows = npt.NDArray[np.int64]
 NUM_FOLDS = 10

@@ -92,14 +92,7 @@ def _naming(file: Path) -> Iterator[None]:
     """Turns whatever the library says of a damaged file into an error that names it."""
     try:
         yield
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-    ) as error:
+    except _DAMAGE as error:
         raise UserError(f"{file}: no readable Parquet ({error}); fetch it again") from error
 
 

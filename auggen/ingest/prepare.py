@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
@@ -17,17 +19,19 @@ from auggen.core.progress import progress
 from auggen.core.seeds import numpy_generator
 from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image, stored_shape
+from auggen.faces.resize import crop_and_resize
 from auggen.faces.shards import write_face_set
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.exclude import Excluded, read_excluded
 from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
 from auggen.ingest.photos import Photo, Photos
-from auggen.ingest.resize import crop_and_resize
 from auggen.ingest.source import open_photos
 from auggen.ingest.split import Split, split_identities
 
 Rows = npt.NDArray[np.int64]
+_TOLD = 5
+"""Unusable images that an error names."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Plan:
     left_out: str
     """What `prepare.exclude` left out, in words; empty if nothing."""
 
-    def count_training(self) -> tuple[int, int]:
-        """Returns the training people and their images."""
-        return len(self.split.train), sum(len(self.people[name]) for name in self.split.train)
+    def count_images(self, part: Literal["train", "validation", "test"]) -> list[int]:
+        """Returns the images of each person of a part."""
+        return [len(self.people[name]) for name in getattr(self.split, part)]
 
 
 def plan(photos: Photos, source: Path, config: PrepareConfig) -> Plan:
@@ -159,6 +163,7 @@ def prepare(
             check(planned)
         done = np.empty(0, np.int64)
         digests = bytearray()
+        same, broken = done, list[str]()
         parts: list[str] = []
         split = planned.split
         for out, names in (
@@ -171,25 +176,37 @@ def prepare(
             paths = [photos[row].name for row in rows.tolist()]
             manifest = write_face_set(
                 folder,
-                _decode_photos(photos, rows, source, config, planned.landmarks, digests),
+                _decode_photos(photos, rows, source, config, planned.landmarks, digests, broken),
                 [label for label, name in enumerate(names) for _ in planned.people[name]],
                 paths,
                 identities=names,
                 source_digest=planned.source_digest,
             )
             done = np.concatenate([done, rows])
-            _find_repeats(photos, done, digests, source)
+            if broken:
+                continue
+            same = _find_repeats(photos, done, digests, source)
             if out is not train:
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
-        parts = [", ".join(parts), f"{planned.num_repeats} repeated files left out"]
-        if planned.num_few:
-            parts.append(
-                f"{planned.num_few} people with fewer than {config.min_images} images left out"
-            )
-        if planned.left_out:
-            parts.append(f"{config.exclude}: {planned.left_out}")
-        return "; ".join(parts)
+        _check_broken(broken)
+        first = photos[int(done[same[0]])].name if len(same) else ""
+        return _tell(planned, config, parts, len(same), first)
+
+
+def _tell(planned: Plan, config: PrepareConfig, parts: list[str], num_same: int, first: str) -> str:
+    """Returns what `prepare` says it did."""
+    told = [", ".join(parts), f"{planned.num_repeats} repeated files left out"]
+    if num_same:
+        told.append(
+            f"{num_same} images have the pixels of another of their person, which makes pairs too "
+            f"easy; name them in `prepare.exclude`, {first} first"
+        )
+    if planned.num_few:
+        told.append(f"{planned.num_few} people with fewer than {config.min_images} images left out")
+    if planned.left_out:
+        told.append(f"{config.exclude}: {planned.left_out}")
+    return "; ".join(told)
 
 
 def _decode_photos(
@@ -199,25 +216,39 @@ def _decode_photos(
     config: PrepareConfig,
     landmarks: Float32[np.ndarray, "n 5 2"] | None,
     digests: bytearray,
+    broken: list[str],
 ) -> Iterator[UInt8[Tensor, "c s s"] | bytes]:
     """Yields prepared images and appends a digest of the pixels of each to `digests`.
 
     An image that has the asked size and channels already is yielded as its own bytes, unless it is
-    aligned.
+    aligned. What is wrong with one that cannot be used goes to `broken`, a blank one in its place.
     """
     wanted = (config.channels, config.image_size, config.image_size)
     for row in progress(rows.tolist(), "prepare"):
         content = _read(photos[row], source)
         name = str(source / photos[row].name)
-        image = decode_image(content, channels=config.channels, name=name)
         kept = False
-        if landmarks is not None:
-            image = _align(image, landmarks[row].astype(np.float64), config.image_size, name)
-        else:
-            kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
-            image = crop_and_resize(image, config.image_size)
+        try:
+            image = decode_image(content, channels=config.channels, name=name)
+            if landmarks is not None:
+                image = _align(image, landmarks[row].astype(np.float64), config.image_size, name)
+            else:
+                kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
+                image = crop_and_resize(image, config.image_size)
+        except UserError as error:
+            broken.append(str(error))
+            image = torch.zeros(wanted, dtype=torch.uint8)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield bytes(content) if kept else image
+
+
+def _check_broken(broken: list[str]) -> None:
+    """Raises UserError with the first of what is wrong, and how much there is."""
+    if broken:
+        more = f"; and {len(broken) - _TOLD} images more" if len(broken) > _TOLD else ""
+        raise UserError(
+            f"{'; '.join(broken[:_TOLD])}{more}; or name them in `prepare.exclude`, sign `pixels`"
+        )
 
 
 def _align(
@@ -249,7 +280,8 @@ def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) 
         if earlier.identity != later.identity:
             raise UserError(
                 f"{source}: {earlier.name} and {later.name} are the same image under two "
-                "identities, which would leak across the split; remove one or merge the identities"
+                "identities, which would leak across the split; remove one, name both in "
+                "`prepare.exclude` (sign `pixels`) or merge the identities"
             )
     return repeats
 

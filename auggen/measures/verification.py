@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
-FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
 FOLD_THRESHOLDS: npt.NDArray[np.float64] = np.arange(0, 4, 0.01)

@@ -1,6 +1,7 @@
 """All sections of a params file, and the counts that follow from them and the data's size."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from auggen.core.params import read_params
 from auggen.diffusion.config import GeneratorConfig
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.source import open_photos
+from auggen.protocols.compare import check_headlines
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
 from auggen.protocols.external import check_paths
 from auggen.recognition.config import TrainConfig
@@ -96,6 +98,8 @@ def count_photos(config: PrepareConfig) -> tuple[int, int]:
     with open_photos(source) as photos:
         counts = np.bincount(photos.labels)
     counts = counts[counts >= config.min_images]
+    if config.max_images:
+        counts = counts.clip(max=config.max_images)
     return len(counts), int(counts.sum())
 
 
@@ -117,6 +121,9 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
             f"{sum(counts.values()) + 2} people of {settings.prepare.min_images} images or more"
         )
     real_images = images - sum(counts.values()) * each
+    check_headlines(
+        settings.evaluate, [each] * counts["test"], settings.prepare.images_per_template
+    )
     classes, anew = count_selected(settings, real_people, real_images)
     pairs = search_pairs(settings.search, real_people)
     pool = settings.synthesize
@@ -134,14 +141,24 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
     )
 
 
-def check_run(settings: Settings, real_people: int, real_images: int) -> None:
+def check_run(
+    settings: Settings, real_people: int, real_images: int, test_images: Sequence[int] | None = None
+) -> None:
     """Refuses what a later stage would, as far as it can be known before anything is trained.
 
+    Args:
+        settings: of the run.
+        real_people: people to train on.
+        real_images: their images.
+        test_images: images of each test person, if known.
+
     Raises:
-        UserError: see `count_selected`; a test set that is not there.
+        UserError: see `count_selected` and `check_headlines`; a test set that is not there.
     """
     count_selected(settings, real_people, real_images)
     check_paths(settings.evaluate)
+    if test_images is not None:
+        check_headlines(settings.evaluate, test_images, settings.prepare.images_per_template)
 
 
 def count_selected(settings: Settings, real_people: int, real_images: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 Letters: r replicates, p people, s seeds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +41,10 @@ MIN_FALSE_ACCEPTS = 10.0
 """Impostors that must be expected to pass at a headline's operating point."""
 MIN_SEEDS = 3
 """With fewer, a bootstrap over seeds understates how much trainings differ."""
+_MORE_PEOPLE = (
+    "hold out more people (`prepare.test`) or set `headline: false` for it in "
+    "`evaluate.benchmarks` of params.yaml"
+)
 ROC_FARS: npt.NDArray[np.float64] = np.logspace(-3, 0, 61)
 
 
@@ -117,23 +121,45 @@ def plain_figures(trials: Trials, num_people: int) -> dict[str, float]:
 
 def _too_few_people(benchmark: Benchmark, results: Results, is_error: bool) -> str | None:
     """Returns a warning, or raises, if a headline rests on too few impostor pairs."""
-    far = LOWEST_FARS.get(benchmark.protocol)
     trials = results.trials[benchmark.name][ARMS[0]][0].verification
-    if not benchmark.headline or far is None or trials is None:
+    if trials is None:
         return None
-    expected = far * int((~trials["is_same"].to_numpy(dtype=bool)).sum())
-    if expected >= MIN_FALSE_ACCEPTS:
+    message = _tell_accepts(benchmark, int((~trials["is_same"].to_numpy(dtype=bool)).sum()))
+    if message and is_error:
+        raise UserError(f"{message}; {_MORE_PEOPLE}")
+    return f"{message}: too few people to publish, fine for development" if message else None
+
+
+def check_headlines(
+    evaluate: EvaluateConfig, counts: Sequence[int], images_per_template: int
+) -> None:
+    """Refuses test people that `compare` would, from the number of images of each.
+
+    Raises:
+        UserError: headlines on test people that expect fewer than 10 false accepts; names all.
+    """
+    if evaluate.identities != "test":
+        return
+    each = np.array(counts, dtype=np.int64)
+    units = {"pairs": each, "templates": each // images_per_template}
+    messages = [
+        _tell_accepts(row, int(count.sum() ** 2 - (count**2).sum()) // 2)
+        for row in evaluate.held_out
+        if (count := units.get(row.protocol)) is not None
+    ]
+    if found := [message for message in messages if message]:
+        raise UserError(f"{'; '.join(found)}; {_MORE_PEOPLE}")
+
+
+def _tell_accepts(benchmark: Benchmark, impostors: int) -> str | None:
+    """Returns what is wrong if a headline rests on too few impostor pairs."""
+    far = LOWEST_FARS.get(benchmark.protocol)
+    if not benchmark.headline or far is None or far * impostors >= MIN_FALSE_ACCEPTS:
         return None
-    message = (
-        f"`{benchmark.name}` is a headline at FAR {far:g}, where only {expected:.1f} false accepts "
-        f"are expected ({MIN_FALSE_ACCEPTS:g} are needed)"
+    return (
+        f"`{benchmark.name}` is a headline at FAR {far:g}, where only {far * impostors:.1f} false "
+        f"accepts are expected ({MIN_FALSE_ACCEPTS:g} are needed)"
     )
-    if is_error:
-        raise UserError(
-            f"{message}: hold out more people (`prepare.test`) or set `headline: false` for it in "
-            "`evaluate.benchmarks` of params.yaml"
-        )
-    return f"{message}: too few people to publish, fine for development"
 
 
 def _seed_points(

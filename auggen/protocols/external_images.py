@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image
 from auggen.faces.images import ImageRows
+from auggen.faces.resize import crop_and_resize
 
 MAX_PIXELS = 1 << 24
 """Height times width of the largest image that is decoded."""
@@ -60,19 +60,5 @@ class ExternalImages(ImageRows):
             self._sources[row], channels=channels, name=self.names[row], max_pixels=MAX_PIXELS
         )
         if self._points is None:
-            return fit_square(image, size)
+            return crop_and_resize(image, size)
         return align_face(image, self._points[row], size)
-
-
-def fit_square(image: UInt8[Tensor, "c h w"], size: int) -> UInt8[Tensor, "c s s"]:
-    """Cuts the largest centred square out and resizes it (bilinear, antialiased) if need be."""
-    _, height, width = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = image[:, top : top + side, left : left + side]
-    if side == size:
-        return square
-    resized = interpolate(square[None].float(), size=(size, size), mode="bilinear", antialias=True)[
-        0
-    ]
-    return resized.round().clamp(0, 255).to(torch.uint8)

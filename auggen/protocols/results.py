@@ -123,10 +123,10 @@ def _check_entries(folder: Path, expected: set[str]) -> None:
     found = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     for name in sorted(expected - found):
         raise UserError(f"{folder / name}: missing; run `dvc repro` to make it")
-    for name in sorted(found - expected):
+    if left := [str(folder / name) for name in sorted(found - expected)]:
         raise UserError(
-            f"{folder / name}: unexpected, left behind by other params (a removed seed or "
-            f"benchmark); remove it (`rm -r {folder / name}`) and run `dvc repro`"
+            f"{', '.join(left)}: unexpected, left behind by other params (a removed seed or "
+            f"benchmark); remove it (`rm -r {' '.join(left)}`) and run `dvc repro`"
         )
 
 

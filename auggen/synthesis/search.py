@@ -28,7 +28,7 @@ from auggen.measures.identity import (
 )
 from auggen.synthesis.config import SearchConfig
 from auggen.synthesis.generation import Recipe
-from auggen.synthesis.pairs import sample_identity_pairs
+from auggen.synthesis.pairs import count_pairs, sample_identity_pairs
 
 REFERENCE_QUANTILE = 0.95
 _PICTURE_PAIRS = 8
@@ -94,7 +94,9 @@ def search_pairs(config: SearchConfig, num_classes: int) -> Int64[Tensor, "p 2"]
     Raises:
         UserError: `search.num_pairs` exceeds the number of distinct pairs.
     """
-    count = config.num_pairs if config.mode == "grid" else min(config.num_pairs, _PICTURE_PAIRS)
+    count = config.num_pairs
+    if config.mode == "fixed":
+        count = min(count, _PICTURE_PAIRS, count_pairs(num_classes))
     return sample_identity_pairs(
         count,
         num_classes,

@@ -1,6 +1,8 @@
 """Bytes to pixels: what is read, what is refused, and that nothing changes on the way."""
 
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,22 @@ def test_exif_orientation() -> None:
     seen = decode_image(jpeg, channels=1)[0]
     assert seen[:4].max() < 50
     assert seen[-4:].min() > 200
+
+
+def test_damaged_exif_and_threads() -> None:
+    """Sound pixels beside damaged EXIF; what decoding ignores, it ignores in threads too."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x010E] = "a face" * 9
+    jpeg = bytearray(encode(Image.fromarray(noise), "JPEG", exif=exif))
+    at = jpeg.index(b"\x01\x0e\x00\x02")
+    jpeg[at + 4 : at + 8] = b"\x7f\xff\xff\xff"  # a text longer than the file
+    plain = decode_image(encode(Image.fromarray(noise), "JPEG"), channels=1)
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(4) as threads:
+        for image in threads.map(lambda _: decode_image(bytes(jpeg), channels=1), range(40)):
+            assert torch.equal(image, plain)
+    assert warnings.filters == filters
 
 
 PGM = b"P5\n3 2\n255\n" + bytes(6)

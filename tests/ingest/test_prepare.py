@@ -17,11 +17,11 @@ from auggen.core.errors import UserError
 from auggen.faces.decode import decode_image
 from auggen.faces.images import StoredImages
 from auggen.faces.manifest import read_manifest
+from auggen.faces.resize import crop_and_resize, reduce_and_restore
 from auggen.faces.shards import FaceSet, open_face_set, read_face_set
 from auggen.ingest import prepare as module
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.prepare import prepare
-from auggen.ingest.resize import crop_and_resize, reduce_and_restore
 from tests.faces.pngs import deep_png
 
 MakeFolder = Callable[..., Path]
@@ -205,6 +205,46 @@ def test_repeated_files_of_one_person_count_once(
     shutil.copy(source / "p0" / "0.png", source / "p0" / "9.png")
     parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
     assert prepare(source, make_config(), **parts).endswith("; 1 repeated files left out")
+
+
+def test_repeated_pixels_of_one_person_are_told(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Other bytes, same pixels: a person must look at them, for it may be a copy or a burst."""
+    source = make_folder()
+    for person in ("p1", "p0"):
+        with Image.open(source / person / "0.png") as image:
+            image.save(source / person / "9.pgm")
+    parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
+    told = prepare(source, make_config(), **parts).split("; ")
+    assert told[1] == "0 repeated files left out"
+    assert told[2].startswith("2 images have the pixels of another of their person")
+    assert told[3] in (
+        "name them in `prepare.exclude`, p0/9.pgm first",
+        "name them in `prepare.exclude`, p1/9.pgm first",
+    )
+
+
+def test_all_unusable_images_are_told_at_once(
+    make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    source = make_folder()
+    for person in range(7):
+        path = source / f"p{person}" / "1.png"
+        path.write_bytes(path.read_bytes()[: 100 + person])  # other bytes for each
+    parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
+    with pytest.raises(UserError) as caught:
+        prepare(source, make_config(), **parts)
+    message = str(caught.value)
+    assert message.count("1.png: not a readable") == 5
+    assert message.endswith("; and 2 images more; or name them in `prepare.exclude`, sign `pixels`")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    listed = tmp_path / "exclude.csv"
+    rows = [f"pixels,,p{person}/1.png" for person in range(7)]
+    listed.write_text("\n".join(["sign,identity,training_image", *rows]) + "\n")
+    assert "7 images of others left out" in prepare(
+        source, make_config(exclude=str(listed)), **parts
+    )
 
 
 def few_images(source: Path) -> None:

@@ -28,7 +28,17 @@ def test_validation_people_are_counted_when_they_are_asked_for(settings: Setting
 
 def test_shares_of_people(settings: Settings) -> None:
     prepare = settings.prepare.model_copy(update={"validation": 0.1, "test": 0.2})
-    assert size_up(replace(settings, prepare=prepare), 50, 400).real_people == 35
+    less = replace(settings, prepare=prepare, mix_ratio=0.1)
+    assert size_up(less, 100, 800).real_people == 70
+
+
+def test_too_few_test_people(settings: Settings) -> None:
+    """14 people of 10 images: 9,100 pairs at 1e-3, but 2,275 pairs of templates at 1e-2."""
+    fewer = replace(settings, prepare=settings.prepare.model_copy(update={"test": 14}))
+    with pytest.raises(UserError, match=r"^`pairs` is a headline .* only 9\.1 .*`prepare.test`"):
+        size_up(fewer, 40, 400)
+    early = settings.evaluate.model_copy(update={"identities": "validation"})
+    assert size_up(replace(fewer, evaluate=early), 40, 400).held_out_people == 8
 
 
 def test_people_drawn_anew_are_no_new_classes(settings: Settings) -> None:
@@ -81,6 +91,7 @@ def test_photographs_are_counted(tmp_path: Path, settings: Settings) -> None:
     config = settings.prepare.model_copy(update={"source": str(tmp_path), "min_images": 1})
     assert count_photos(config) == (2, 3)
     assert count_photos(config.model_copy(update={"min_images": 2})) == (1, 2)
+    assert count_photos(config.model_copy(update={"max_images": 1})) == (2, 2)
     assert count_photos(config.model_copy(update={"min_images": 3})) == (0, 0)
     with pytest.raises(UserError, match="0 people with 0 images"):
         size_up(settings, 0, 0)

@@ -15,11 +15,13 @@ from auggen.core.errors import UserError
 from auggen.faces.align import align_face
 from auggen.faces.decode import decode_image, encode_png
 from auggen.faces.manifest import Manifest, Shard
+from auggen.faces.resize import crop_and_resize
 from auggen.measures.verification import ten_fold_accuracy
 from auggen.protocols.config import EvaluateConfig
 from auggen.protocols.embedding_cache import EmbeddingCache
 from auggen.protocols.evaluate import evaluate_test_sets, fill_caches
 from auggen.protocols.external import TestSet, open_test_sets
+from auggen.protocols.external_images import ExternalImages
 from auggen.protocols.outcome import Outcome, read_outcome
 from tests.protocols.layouts import (
     SIDE,
@@ -237,6 +239,14 @@ def test_a_missing_path_is_named_before_any_work(tmp_path: Path) -> None:
     config = configure("bin", tmp_path / "absent.bin")
     with pytest.raises(UserError, match=r"absent\.bin: missing, but `x` of `evaluate\.benchmarks`"):
         open_test_sets(config, MANIFEST)
+
+
+def test_images_are_resized_as_training_images_are() -> None:
+    """Else no pixels would be equal, and training and test would differ by their filters."""
+    pixels = torch.randint(0, 256, (1, 30, 41), generator=torch.Generator().manual_seed(0))
+    image = pixels.to(torch.uint8)
+    images = ExternalImages([encode_png(image)], names=["x"], channels=1, image_size=12)
+    assert torch.equal(images[0:1][0], crop_and_resize(image, 12))
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -95,6 +95,10 @@ def edit_trials(column: str, value: object) -> Callable[[Path], object]:
         (drop("real-0/metrics.json"), r"metrics\.json: missing; run `dvc repro`"),
         (drop("real-0/lowres-identification.parquet"), r"lowres-ident.*: missing; run `dvc repro`"),
         (lambda f: (f / "real-7").mkdir(), r"real-7: unexpected, .*`rm -r .*real-7`.*`dvc repro`"),
+        (
+            lambda f: [(f / name).mkdir() for name in ("real-7", "mixed-7")],
+            r"mixed-7, .*real-7: unexpected, .*`rm -r .*mixed-7 .*real-7`",
+        ),
         (lambda f: (f / "mixed-0/old.csv").touch(), r"old\.csv: unexpected, .*`rm -r .*old\.csv`"),
         (edit_metrics('"s1"', '"other"'), "about other people than real-0; remove it"),
         (edit_metrics('"lowres"', '"faces"'), "it holds .*faces.* and not .*lowres"),

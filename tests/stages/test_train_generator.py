@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from auggen.core.errors import UserError
 from auggen.faces.shards import write_face_set
 from stages.train_generator import app
+from tests.conftest import ROOT
 
 SECTION = """\
 train_generator:
@@ -37,12 +39,22 @@ train_generator:
 """
 
 
+def write_params(section: str, mix_ratio: float = 0.0) -> None:
+    """Writes params.yaml: what two people allow, and the section."""
+    params = yaml.safe_load((ROOT / "presets" / "toy.yaml").read_text())
+    del params["train_generator"]
+    params |= {"mix_ratio": mix_ratio}
+    params["synthesize"] |= {"num_classes": 1}
+    params["search"] |= {"num_pairs": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(params) + section)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with params.yaml and a face set `real`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    Path("params.yaml").write_text(SECTION)
+    write_params(SECTION)
     Path("real").mkdir()
     images = torch.randint(
         0, 256, (4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -73,11 +85,14 @@ def test_dry_run_prints_the_settings_and_writes_nothing(project: Path) -> None:
 
 
 def test_dry_run_checks_the_inputs(project: Path) -> None:
-    (project / "params.yaml").write_text(SECTION.replace("  - 4\n  - 4\n", "  - 4\n" * 5))
+    write_params(SECTION.replace("  - 4\n  - 4\n", "  - 4\n" * 5))
     with pytest.raises(UserError, match="multiple of 16 pixels, but they are 8"):
         _invoke("real", "out", "--dry-run")
     with pytest.raises(UserError, match="nowhere"):
         _invoke("nowhere", "out", "--dry-run")
+    write_params(SECTION, mix_ratio=3.0)
+    with pytest.raises(UserError, match="`mix_ratio` 3 asks for 4 identities"):
+        _invoke("real", "out")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +107,6 @@ def test_dry_run_checks_the_inputs(project: Path) -> None:
 )
 def test_wrong_params_are_named(project: Path, old: str, new: str, message: str) -> None:
     assert old in SECTION
-    (project / "params.yaml").write_text(SECTION.replace(old, new))
+    write_params(SECTION.replace(old, new))
     with pytest.raises(UserError, match=message):
         _invoke("real", "out")

@@ -107,12 +107,11 @@ def test_data_must_exist_and_have_an_overlay(tmp_path: Path) -> None:
         plan(tmp_path, overlay={"params": {}}, data=tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("count", [3, 0.2])
+@pytest.mark.parametrize(("count", "named"), [(3, ["s1", "s2"]), (0.2, []), (0.2, ["s1"])])
 def test_people_of_one_splits_validation_are_no_test_people_of_another(
-    count: float, tmp_path: Path
+    count: float, named: list[str], tmp_path: Path
 ) -> None:
     """Some or all of them drawn anew in each split: refused, but not for a single split."""
-    named = ["s1", "s2"] if count == 3 else []
     drawn = {"prepare.validation": count, "prepare.validation_identities": named}
     overlay = {"params": drawn}
     with pytest.raises(UserError, match=r"faces\.yaml: `prepare.validation_identities` names"):

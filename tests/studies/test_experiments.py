@@ -1,6 +1,7 @@
 """Which experiment serves which, how values reach DVC, what a failure says."""
 
 import copy
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from studies.config import Experiment
 from studies.experiments import Done, _hydra, _last_line, serves
+from tests.conftest import ROOT
 
 PARAMS = {"seeds": [0, 1], "mix_ratio": 2.0, "train_fr": {"steps": 9}, "select": {"rule": "random"}}
 
@@ -21,7 +23,12 @@ def entry(deps: dict[str, str], outs: dict[str, str], *params: str) -> dict[str,
     }
 
 
+EXCLUDE = "data/exclude.csv"
 LOCK = {
+    "prepare": entry(
+        {"auggen/core": "c", EXCLUDE: hashlib.md5((ROOT / EXCLUDE).read_bytes()).hexdigest()},
+        {"data/train/real": "r"},
+    ),
     "select": entry({"auggen/core": "c"}, {"data/train/mixed": "m"}, "mix_ratio", "select"),
     **{
         f"train_fr@{data}-{seed}": entry(
@@ -40,6 +47,28 @@ LOCK = {
         for seed in (0, 1)
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_changed_data_count(tmp_path: Path) -> None:
+    """Data that no stage makes are asked for their present hash, in the project or out of it."""
+    photographs = tmp_path / "faces.tar"
+    photographs.write_bytes(b"faces")
+    lock = copy.deepcopy(LOCK)
+    inside, outside = lock["prepare"]["deps"][1], {"path": str(photographs)}
+    lock["prepare"]["deps"].append(outside | {"md5": hashlib.md5(b"faces").hexdigest()})
+    assert serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
+    inside["md5"] = "other"
+    assert not serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
+    inside["md5"] = LOCK["prepare"]["deps"][1]["md5"]
+    lock["prepare"]["deps"][2]["md5"] = "other"
+    assert not serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
+    lock["prepare"]["deps"][2] |= {"path": str(tmp_path / "gone.tar")}
+    assert not serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
 
 
 def experiment(models: list[Any], **changes: Any) -> Experiment:

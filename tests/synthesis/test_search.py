@@ -140,6 +140,7 @@ def test_fixed_weights_are_taken_as_they_are() -> None:
     config = make_config(mode="fixed", num_pairs=12)
     pairs = search_pairs(config, NUM_CLASSES)
     assert len(pairs) == 8
+    assert len(search_pairs(config, 4)) == 6, "all pairs of four people"
     result = search_mixing_weights(config, people(-0.5), pairs, draw, embed)
     assert (result.alpha, result.beta) == (0.7, 0.6)
     assert len(result.grid) == 1

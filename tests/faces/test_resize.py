@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from auggen.ingest.resize import _overlaps, crop_and_resize, enlarge, reduce_and_restore, shrink
+from auggen.faces.resize import _overlaps, crop_and_resize, enlarge, reduce_and_restore, shrink
 
 brief = settings(deadline=None, max_examples=20)
 
