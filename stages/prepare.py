@@ -49,7 +49,8 @@ def prepare(
 
     def check(planned: Plan) -> None:
         training, test = (planned.count_images(part) for part in ("train", "test"))
-        check_run(settings, len(training), sum(training), test)
+        if warning := check_run(settings, len(training), sum(training), test):
+            print(f"warning: {warning}")
 
     if dry_run:
         with open_photos(source) as photos:

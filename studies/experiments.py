@@ -220,17 +220,24 @@ def _is_current(lock: dict[str, Any], params: dict[str, Any], target: str) -> bo
 
 
 @cache
-def _present_hash(path: str) -> str | None:
-    """Returns DVC's hash of data as they lie there now, which no stage makes; None without any."""
+def _present_hash(path: str) -> str:
+    """Returns DVC's hash of data as they lie there now, which no stage makes.
+
+    Raises:
+        UserError: they are gone; without them nothing could be run anew.
+    """
     with Repo() as repo:
         try:
             return str(Dependency(None, path, repo=repo).get_hash().value)
-        except FileNotFoundError:
-            return None
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path}: missing, but finished experiments of this study began with it; bring it "
+                "back (`dvc checkout`, or the disk it lies on)"
+            ) from error
 
 
 def _remove_namesake(name: str) -> None:
-    """Removes an experiment of this name on HEAD, made with other params: DVC would refuse."""
+    """Removes an experiment of this name on HEAD, of other params or data: DVC would refuse."""
     head = git("rev-parse", "HEAD").strip()
     ref = f"refs/exps/{head[:2]}/{head[2:]}/{name}"
     if git("for-each-ref", ref):

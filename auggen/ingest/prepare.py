@@ -1,6 +1,8 @@
 """From a source of photographs to training, validation and test people."""
 
+import csv
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,8 +32,8 @@ from auggen.ingest.source import open_photos
 from auggen.ingest.split import Split, split_identities
 
 Rows = npt.NDArray[np.int64]
-_TOLD = 5
-"""Unusable images that an error names."""
+_TOLD, _MOST = 5, 1000
+"""Unusable images whose fault an error tells; after so many nothing more is decoded."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def prepare(
             check(planned)
         done = np.empty(0, np.int64)
         digests = bytearray()
-        same, broken = done, list[str]()
+        same, broken = done, dict[str, str]()
         parts: list[str] = []
         split = planned.split
         for out, names in (
@@ -216,7 +218,7 @@ def _decode_photos(
     config: PrepareConfig,
     landmarks: Float32[np.ndarray, "n 5 2"] | None,
     digests: bytearray,
-    broken: list[str],
+    broken: dict[str, str],
 ) -> Iterator[UInt8[Tensor, "c s s"] | bytes]:
     """Yields prepared images and appends a digest of the pixels of each to `digests`.
 
@@ -236,18 +238,23 @@ def _decode_photos(
                 kept = tuple(image.shape) == wanted and stored_shape(content) == wanted
                 image = crop_and_resize(image, config.image_size)
         except UserError as error:
-            broken.append(str(error))
+            broken[photos[row].name] = str(error)
+            if len(broken) == _MOST:
+                _check_broken(broken)
             image = torch.zeros(wanted, dtype=torch.uint8)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield bytes(content) if kept else image
 
 
-def _check_broken(broken: list[str]) -> None:
-    """Raises UserError with the first of what is wrong, and how much there is."""
+def _check_broken(broken: dict[str, str]) -> None:
+    """Raises UserError if images cannot be used: the first faults, and a line for each image."""
     if broken:
         more = f"; and {len(broken) - _TOLD} images more" if len(broken) > _TOLD else ""
+        lines = io.StringIO()
+        csv.writer(lines).writerows(["", "", "pixels", "", name, ""] for name in broken)
         raise UserError(
-            f"{'; '.join(broken[:_TOLD])}{more}; or name them in `prepare.exclude`, sign `pixels`"
+            f"{'; '.join([*broken.values()][:_TOLD])}{more}; or leave them out by lines of "
+            f"`prepare.exclude`:\n{lines.getvalue().strip()}"
         )
 
 

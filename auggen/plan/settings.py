@@ -142,8 +142,8 @@ def size_up(settings: Settings, people: int, images: int) -> Sizes:
 
 
 def check_run(
-    settings: Settings, real_people: int, real_images: int, test_images: Sequence[int] | None = None
-) -> None:
+    settings: Settings, real_people: int, real_images: int, test_images: Sequence[int] = ()
+) -> str:
     """Refuses what a later stage would, as far as it can be known before anything is trained.
 
     Args:
@@ -152,13 +152,17 @@ def check_run(
         real_images: their images.
         test_images: images of each test person, if known.
 
+    Returns:
+        A warning about the test people, or "".
+
     Raises:
         UserError: see `count_selected` and `check_headlines`; a test set that is not there.
     """
     count_selected(settings, real_people, real_images)
     check_paths(settings.evaluate)
-    if test_images is not None:
-        check_headlines(settings.evaluate, test_images, settings.prepare.images_per_template)
+    if not test_images:
+        return ""
+    return check_headlines(settings.evaluate, test_images, settings.prepare.images_per_template)
 
 
 def count_selected(settings: Settings, real_people: int, real_images: int) -> tuple[int, int]:

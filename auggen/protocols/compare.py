@@ -41,6 +41,7 @@ MIN_FALSE_ACCEPTS = 10.0
 """Impostors that must be expected to pass at a headline's operating point."""
 MIN_SEEDS = 3
 """With fewer, a bootstrap over seeds understates how much trainings differ."""
+_TOO_FEW = "too few people to publish, fine for development"
 _MORE_PEOPLE = (
     "hold out more people (`prepare.test`) or set `headline: false` for it in "
     "`evaluate.benchmarks` of params.yaml"
@@ -127,19 +128,20 @@ def _too_few_people(benchmark: Benchmark, results: Results, is_error: bool) -> s
     message = _tell_accepts(benchmark, int((~trials["is_same"].to_numpy(dtype=bool)).sum()))
     if message and is_error:
         raise UserError(f"{message}; {_MORE_PEOPLE}")
-    return f"{message}: too few people to publish, fine for development" if message else None
+    return f"{message}: {_TOO_FEW}" if message else None
 
 
 def check_headlines(
     evaluate: EvaluateConfig, counts: Sequence[int], images_per_template: int
-) -> None:
+) -> str:
     """Refuses test people that `compare` would, from the number of images of each.
+
+    Returns:
+        What to warn of while validation people are evaluated; "" if nothing.
 
     Raises:
         UserError: headlines on test people that expect fewer than 10 false accepts; names all.
     """
-    if evaluate.identities != "test":
-        return
     each = np.array(counts, dtype=np.int64)
     units = {"pairs": each, "templates": each // images_per_template}
     messages = [
@@ -147,8 +149,10 @@ def check_headlines(
         for row in evaluate.held_out
         if (count := units.get(row.protocol)) is not None
     ]
-    if found := [message for message in messages if message]:
-        raise UserError(f"{'; '.join(found)}; {_MORE_PEOPLE}")
+    found = "; ".join(message for message in messages if message)
+    if found and evaluate.identities == "test":
+        raise UserError(f"{found}; {_MORE_PEOPLE}")
+    return f"the test people: {found}; {_MORE_PEOPLE}" if found else ""
 
 
 def _tell_accepts(benchmark: Benchmark, impostors: int) -> str | None:

@@ -237,11 +237,14 @@ def test_all_unusable_images_are_told_at_once(
         prepare(source, make_config(), **parts)
     message = str(caught.value)
     assert message.count("1.png: not a readable") == 5
-    assert message.endswith("; and 2 images more; or name them in `prepare.exclude`, sign `pixels`")
+    assert "; and 2 images more; or leave them out by lines of `prepare.exclude`:\n" in message
+    lines = message.splitlines()[1:]
+    assert sorted(lines) == [f",,pixels,,p{person}/1.png," for person in range(7)]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     listed = tmp_path / "exclude.csv"
-    rows = [f"pixels,,p{person}/1.png" for person in range(7)]
-    listed.write_text("\n".join(["sign,identity,training_image", *rows]) + "\n")
+    listed.write_text(
+        "\n".join(["benchmark,image,sign,identity,training_image,cosine", *lines]) + "\n"
+    )
     assert "7 images of others left out" in prepare(
         source, make_config(exclude=str(listed)), **parts
     )

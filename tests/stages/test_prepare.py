@@ -95,6 +95,24 @@ def test_what_later_stages_would_refuse(
     assert not any(out.exists() for out in outs)
 
 
+def test_too_few_test_people_are_told_while_validation_people_are_evaluated(
+    tmp_path: Path, params: Path
+) -> None:
+    """Else whoever switches to the test people at the end would learn it then."""
+    text = params.read_text().replace("  test: 15", "  test: 14")
+    invoke("unpack", tmp_path / "orl")
+    outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
+    arguments = ["prepare", tmp_path / "orl", *outs, "--params", params]
+    params.write_text(text)
+    with pytest.raises(UserError, match=r"`pairs` is a headline .* only 9\.1 .*`prepare.test`"):
+        invoke(*arguments)
+    params.write_text(text.replace("identities: test", "identities: validation"))
+    warning, line = invoke(*arguments).splitlines()
+    assert warning.startswith("warning: the test people: `pairs` is a headline at FAR 0.001")
+    assert "17 people" not in line
+    assert "14 people x 140 images" in line
+
+
 def test_dry_run_checks_the_source(tmp_path: Path, params: Path) -> None:
     arguments = ["prepare", tmp_path / "absent", "a", "b", "c", "--params", params, "--dry-run"]
     with pytest.raises(UserError, match="absent: no such folder or tar"):

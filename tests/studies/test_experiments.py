@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from auggen.core.errors import UserError
 from studies.config import Experiment
 from studies.experiments import Done, _hydra, _last_line, serves
 from tests.conftest import ROOT
@@ -68,7 +69,8 @@ def test_changed_data_count(tmp_path: Path) -> None:
     lock["prepare"]["deps"][2]["md5"] = "other"
     assert not serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
     lock["prepare"]["deps"][2] |= {"path": str(tmp_path / "gone.tar")}
-    assert not serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
+    with pytest.raises(UserError, match=r"gone\.tar: missing"):
+        serves(Done("abc", [0], lock), experiment(["real"], seeds=[0]))
 
 
 def experiment(models: list[Any], **changes: Any) -> Experiment:
