@@ -27,6 +27,12 @@ def invoke(*arguments: str | Path) -> str:
     return result.stdout
 
 
+def change(params: Path, old: str, new: str) -> None:
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+
+
 def test_unpack_then_prepare(tmp_path: Path, params: Path) -> None:
     assert "AT&T Laboratories Cambridge" in invoke("unpack", tmp_path / "orl")
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
@@ -63,9 +69,7 @@ def test_dry_run_prints_config_and_writes_nothing(tmp_path: Path, params: Path) 
 def test_wrong_params(
     tmp_path: Path, params: Path, old: str, new: str, reason: str, flags: list[str]
 ) -> None:
-    text = params.read_text()
-    assert old in text
-    params.write_text(text.replace(old, new))
+    change(params, old, new)
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
     with pytest.raises(UserError, match=reason):
         invoke("prepare", tmp_path, *outs, "--params", params, *flags)
@@ -85,9 +89,7 @@ def test_wrong_params(
 def test_what_later_stages_would_refuse(
     tmp_path: Path, params: Path, old: str, new: str, reason: str, flags: list[str]
 ) -> None:
-    text = params.read_text()
-    assert old in text
-    params.write_text(text.replace(old, new))
+    change(params, old, new)
     invoke("unpack", tmp_path / "orl")
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
     with pytest.raises(UserError, match=reason):
@@ -99,18 +101,17 @@ def test_too_few_test_people_are_told_while_validation_people_are_evaluated(
     tmp_path: Path, params: Path
 ) -> None:
     """Else whoever switches to the test people at the end would learn it then."""
-    text = params.read_text().replace("  test: 15", "  test: 14")
     invoke("unpack", tmp_path / "orl")
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
     arguments = ["prepare", tmp_path / "orl", *outs, "--params", params]
-    params.write_text(text)
+    change(params, "  test: 15", "  test: 14")
     with pytest.raises(UserError, match=r"`pairs` is a headline .* only 9\.1 .*`prepare.test`"):
         invoke(*arguments)
-    params.write_text(text.replace("identities: test", "identities: validation"))
+    change(params, "identities: test", "identities: validation")
     warning, line = invoke(*arguments).splitlines()
     assert warning.startswith("warning: the test people: `pairs` is a headline at FAR 0.001")
-    assert "17 people" not in line
-    assert "14 people x 140 images" in line
+    assert "real 18 people x 180 images" in line
+    assert "test 14 people x 140 images" in line
 
 
 def test_dry_run_checks_the_source(tmp_path: Path, params: Path) -> None:
