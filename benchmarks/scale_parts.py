@@ -82,7 +82,7 @@ def synthesize(real_dir: Path, out: Path, num_images: int) -> None:
     )  # fmt: skip
     config = SynthesizeConfig(
         mixing="condition", pair_rule="random", num_classes=num_images // IMAGES_PER_CLASS,
-        images_per_class=IMAGES_PER_CLASS, anew_images=0, batch_size=BATCH, seed=0,
+        images_per_class=IMAGES_PER_CLASS, anew_images=0, start_sigma=0.0, batch_size=BATCH, seed=0,
         sampler=sampler,
     )  # fmt: skip
     real = read_manifest(real_dir)

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from annotated_types import Gt, MinLen
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from auggen.core.params import Section
 from auggen.diffusion.samplers import SamplerConfig
@@ -48,9 +48,22 @@ class SynthesizeConfig(Section):
     """Images of each mixed identity."""
     anew_images: CountOrZero
     """Images of the training people drawn anew (D_repro), shared out evenly among them."""
+    start_sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Noise level at which drawing starts, from a training photograph of anyone under that much
+    noise (SDEdit, arXiv 2108.01073): it lends pose and light, the condition says who it is. 0:
+    from noise alone at `sampler.sigma_max`. Mixing `pixel` draws without it."""
     batch_size: Count
     """Rows of every network call; part of the recipe, for other sizes change last bits."""
     seed: int
     """Seed of pairs and noise."""
     sampler: SamplerConfig
     """Solver and its steps."""
+
+    @model_validator(mode="after")
+    def _start_is_above_the_last_level(self) -> "SynthesizeConfig":
+        if 0 < self.start_sigma <= self.sampler.sigma_min:
+            raise ValueError(
+                f"start_sigma {self.start_sigma:g} must be 0 (from noise alone) or above "
+                f"sampler.sigma_min {self.sampler.sigma_min:g}"
+            )
+        return self

@@ -19,8 +19,10 @@ from torch import Tensor
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
 from auggen.core.devices import join_parts, to_device
 from auggen.core.progress import progress
+from auggen.core.seeds import derive_seed
 from auggen.diffusion.samplers import SamplerConfig, condition_denoiser, sample
-from auggen.faces.decode import to_uint8
+from auggen.faces.decode import to_uint8, to_unit
+from auggen.faces.images import ImageRows
 from auggen.synthesis.conditions import Network, mix_conditions, mix_scores
 from auggen.synthesis.config import Mixing
 
@@ -38,7 +40,7 @@ class Recipe:
     beta: Float32[Tensor, " n"]
     """Weight of the second source."""
     seed: Int64[Tensor, " n"]
-    """Seed of the noise."""
+    """Seed of the noise, and of which photograph it starts from."""
 
     def __len__(self) -> int:
         return len(self.seed)
@@ -67,6 +69,8 @@ class Generator:
     """Solver."""
     device: torch.device
     """Where the network lives."""
+    photographs: UInt8[Tensor, "m c h w"] | ImageRows | None = None
+    """What drawing starts from, under noise of level sigma_max; None: noise alone."""
 
 
 def draw_noise(
@@ -77,6 +81,19 @@ def draw_noise(
         torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()
     ]
     return torch.stack(rows)
+
+
+def draw_start(generator: Generator, seeds: Int64[Tensor, " n"]) -> Float32[Tensor, "n c h w"]:
+    """Returns the ODE's first state over sigma_max: noise, plus a photograph drawn by the seed.
+
+    The state itself is photograph + sigma_max * noise, as SDEdit starts (arXiv 2108.01073).
+    """
+    noise = draw_noise(seeds, generator.image_shape)
+    if generator.photographs is None:
+        return noise
+    count = len(generator.photographs)
+    rows = torch.tensor([derive_seed("photograph", seed) % count for seed in seeds.tolist()])
+    return noise + to_unit(generator.photographs[rows]) / generator.sampler.sigma_max
 
 
 def draw_batch(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
@@ -101,8 +118,8 @@ def _draw(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
     else:
         c_star = mix_conditions(i, j, alpha, beta, width)
         denoise = condition_denoiser(generator.network, c_star, guidance)
-    noise = to_device(draw_noise(recipe.seed, generator.image_shape), device)
-    return to_uint8(sample(denoise, noise, generator.sampler).cpu())
+    start = to_device(draw_start(generator, recipe.seed), device)
+    return to_uint8(sample(denoise, start, generator.sampler).cpu())
 
 
 def batches_of(num_images: int, batch_size: int) -> list[slice]:

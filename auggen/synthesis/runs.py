@@ -1,7 +1,7 @@
 """Search and synthesis from files to files: models loaded, all processes put to work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -82,8 +82,12 @@ class Models:
         """Returns what draws the images of at most `batch_size` rows of a recipe."""
         if config.mixing == "pixel":
             return partial(mix_photographs, read_face_set(self.real_dir))
-        how = (config.mixing, config.batch_size, config.sampler, accelerator)
-        return partial(draw_batch, self.generator(*how))
+        generator = self.generator(config.mixing, config.batch_size, config.sampler, accelerator)
+        if config.start_sigma:
+            sampler = config.sampler.model_copy(update={"sigma_max": config.start_sigma})
+            photographs = read_face_set(self.real_dir).images
+            generator = replace(generator, sampler=sampler, photographs=photographs)
+        return partial(draw_batch, generator)
 
 
 def run_search(

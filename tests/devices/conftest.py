@@ -31,6 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "num_classes": 5,
         "images_per_class": 3,
         "anew_images": 6,
+        "start_sigma": 2.0,
         "batch_size": 4,
     },
     "score": {"batch_size": 4},

@@ -37,6 +37,7 @@ PARAMS: dict[str, Any] = {
         "num_classes": 5,
         "images_per_class": 2,
         "anew_images": 0,
+        "start_sigma": 0.0,
         "batch_size": 4,
         "seed": 0,
         "sampler": {

@@ -46,6 +46,7 @@ def config(sampler: SamplerConfig) -> SynthesizeConfig:
         num_classes=6,
         images_per_class=3,
         anew_images=0,
+        start_sigma=0.0,
         batch_size=4,
         seed=0,
         sampler=sampler,

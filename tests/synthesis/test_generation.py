@@ -91,6 +91,41 @@ def test_score_mixing_takes_two_evaluations(generator: Generator) -> None:
     assert all(c.sum(1).eq(1).all() for c in calls[once:])
 
 
+def test_drawing_may_start_from_photographs(generator: Generator, sampler: SamplerConfig) -> None:
+    """Under hardly any noise a denoiser that changes nothing hands the photograph back."""
+    photographs = torch.randint(256, (9, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    photographs = photographs.to(torch.uint8)
+    low = sampler.model_copy(update={"sigma_max": 2e-4, "sigma_min": 1e-4})
+    started = replace(
+        generator,
+        network=lambda x, sigma, c: x,
+        sampler=low,
+        photographs=photographs,
+        batch_size=64,
+    )
+    plan = recipe(64)
+    images = draw_batch(started, plan)
+    which = [int((photographs == image).all((1, 2, 3)).nonzero()) for image in images]
+    assert set(which) == set(range(9))
+    order = torch.tensor([4, 0, 5])
+    assert torch.equal(draw_batch(started, plan.part(order)), images[order])
+
+
+def test_a_photograph_lays_the_image_out(generator: Generator, sampler: SamplerConfig) -> None:
+    """The state begins as photograph + sigma_max * noise, whichever the network."""
+    photographs = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 1, 4, 4)
+    seen: list[Tensor] = []
+
+    def network(x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        seen.append(x)
+        return generator.network(x, sigma, condition)
+
+    plan = recipe(4)
+    draw_batch(replace(generator, network=network, photographs=photographs), plan)
+    layout = seen[0] - sampler.sigma_max * draw_noise(plan.seed, (1, 4, 4))
+    torch.testing.assert_close(layout.abs(), torch.ones_like(layout), atol=1e-4, rtol=0)
+
+
 def test_batches_cover_every_row_once() -> None:
     rows = [row for part in batches_of(10, 4) for row in range(part.start, part.stop)]
     assert rows == list(range(10))

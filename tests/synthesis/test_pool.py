@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from auggen.core.errors import UserError
@@ -185,3 +186,10 @@ def test_an_iterator_that_ends_early_is_noticed(
     recipe = plan_pool(config, sources, 0.7, 0.6)
     with pytest.raises(ValueError):
         write_pool(tmp_path, draw(17), recipe, sources, config, real, "digest")
+
+
+@pytest.mark.parametrize("sigma", [-1.0, 0.005, 0.01, float("inf"), float("nan")])
+def test_drawing_starts_above_the_last_noise_level(sigma: float, config: SynthesizeConfig) -> None:
+    with pytest.raises(ValidationError, match="start_sigma"):
+        SynthesizeConfig.model_validate(config.model_dump() | {"start_sigma": sigma})
+    SynthesizeConfig.model_validate(config.model_dump() | {"start_sigma": 0.011})
