@@ -7,9 +7,8 @@ import typer
 
 from auggen.core.errors import run_stage
 from auggen.core.params import read_params
-from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.manifest import read_manifest
-from auggen.synthesis.config import Count, SearchConfig, SynthesizeConfig
+from auggen.synthesis.config import SearchConfig, SynthesizeConfig
 from auggen.synthesis.pool import check_pool
 from auggen.synthesis.runs import Models, run_search, run_synthesis
 from auggen.synthesis.search_files import read_weights
@@ -29,8 +28,8 @@ def search(
 ) -> None:
     """Find the weights (alpha, beta) of a mixed condition."""
     config = read_params(params, "search", SearchConfig)
-    batch_size = read_params(params, "synthesize.batch_size", Count)
-    sampler = read_params(params, "synthesize.sampler", SamplerConfig)
+    pool = read_params(params, "synthesize", SynthesizeConfig)  # the pool's faults, before the work
+    batch_size, sampler = pool.batch_size, pool.sampler
     models = Models(real_dir, generator_dir, recogniser_dir)
     if dry_run:
         models.check()

@@ -63,7 +63,8 @@ def sample(
 
     Args:
         denoise: The (conditioned, guided or mixed) denoiser; see `condition_denoiser`.
-        noise: Standard normal noise: one image's result depends on its own row alone.
+        noise: The first state over sigma_max: standard normal noise, plus a photograph over
+            sigma_max if drawing starts from one. One image's result depends on its own row alone.
         config: Sampler, noise levels and precision.
     """
     bf16 = resolve_precision(config.precision) == "bf16"

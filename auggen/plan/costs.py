@@ -139,8 +139,11 @@ def _synthesize(work: Work) -> StageCost:
     seconds += images * work.data.write_image
     if config.pair_rule != "random":
         seconds += _embedding(work, _real(work), config.batch_size)
-    disk = images * work.data.image_bytes
-    return StageCost("synthesize", 1, seconds, _sampling_memory(work), disk, work.devices)
+    memory, disk = _sampling_memory(work), images * work.data.image_bytes
+    if config.start_sigma:
+        seconds += _reading(work, _real(work))
+        memory += _pixels(work, _real(work))
+    return StageCost("synthesize", 1, seconds, memory, disk, work.devices)
 
 
 def _score(work: Work) -> StageCost:

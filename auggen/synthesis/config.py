@@ -16,7 +16,11 @@ CountOrZero = Annotated[int, Field(ge=0)]
 
 
 class SearchConfig(Section):
-    """How the weights (alpha, beta) of c_star = alpha * c_i + beta * c_j are found."""
+    """How the weights (alpha, beta) of c_star = alpha * c_i + beta * c_j are found.
+
+    They are judged on images drawn from noise alone, as in the paper, whatever
+    `synthesize.start_sigma` is: what a photograph lends is not in m_s, m_d and the rejection.
+    """
 
     mode: Literal["grid", "fixed"]
     """grid: judge every point; fixed: take `alpha` and `beta` as they are."""
@@ -55,15 +59,16 @@ class SynthesizeConfig(Section):
     batch_size: Count
     """Rows of every network call; part of the recipe, for other sizes change last bits."""
     seed: int
-    """Seed of pairs and noise."""
+    """Seed of pairs, noise and the photographs that drawing starts from."""
     sampler: SamplerConfig
     """Solver and its steps."""
 
     @model_validator(mode="after")
-    def _start_is_above_the_last_level(self) -> "SynthesizeConfig":
-        if 0 < self.start_sigma <= self.sampler.sigma_min:
+    def _start_is_a_level_of_the_sampler(self) -> "SynthesizeConfig":
+        low, high = self.sampler.sigma_min, self.sampler.sigma_max
+        if self.start_sigma and not low < self.start_sigma <= high:
             raise ValueError(
-                f"start_sigma {self.start_sigma:g} must be 0 (from noise alone) or above "
-                f"sampler.sigma_min {self.sampler.sigma_min:g}"
+                f"start_sigma {self.start_sigma:g} must be 0 (from noise alone) or between "
+                f"sampler.sigma_min {low:g} and sampler.sigma_max {high:g}"
             )
         return self

@@ -1,7 +1,8 @@
 """Drawing many images: whole batches shared out among processes, restartable, order-free.
 
-Image k depends on its own sources, weights and noise seed alone: a batch always has exactly
-`batch_size` rows, and row k always sits at the same place of the same batch.
+Image k depends on its own sources, weights and seed alone (and on the photographs it may start
+from): a batch always has exactly `batch_size` rows, and row k always sits at the same place of the
+same batch.
 Dimensions: n images, c channels, h height, w width.
 """
 
@@ -83,16 +84,21 @@ def draw_noise(
     return torch.stack(rows)
 
 
+def choose_photographs(seeds: Int64[Tensor, " n"], count: int) -> Int64[Tensor, " n"]:
+    """Returns which of `count` photographs each image starts from: any, with equal chances."""
+    return torch.tensor([derive_seed("photograph", seed) % count for seed in seeds.tolist()])
+
+
 def draw_start(generator: Generator, seeds: Int64[Tensor, " n"]) -> Float32[Tensor, "n c h w"]:
     """Returns the ODE's first state over sigma_max: noise, plus a photograph drawn by the seed.
 
-    The state itself is photograph + sigma_max * noise, as SDEdit starts (arXiv 2108.01073).
+    The state itself is photograph + sigma_max * noise, as SDEdit starts (arXiv 2108.01073). The
+    photograph may be anyone's, a source's own too.
     """
     noise = draw_noise(seeds, generator.image_shape)
     if generator.photographs is None:
         return noise
-    count = len(generator.photographs)
-    rows = torch.tensor([derive_seed("photograph", seed) % count for seed in seeds.tolist()])
+    rows = choose_photographs(seeds, len(generator.photographs))
     return noise + to_unit(generator.photographs[rows]) / generator.sampler.sigma_max
 
 

@@ -19,7 +19,7 @@ from auggen.faces.manifest import Manifest
 from auggen.faces.pictures import contact_sheet
 from auggen.faces.shards import write_face_set
 from auggen.synthesis.config import SynthesizeConfig
-from auggen.synthesis.generation import Recipe
+from auggen.synthesis.generation import Recipe, choose_photographs
 from auggen.synthesis.pairs import sample_identity_pairs
 
 EQUAL_WEIGHT = 0.5
@@ -107,8 +107,9 @@ def name_classes(sources: Int64[Tensor, "q 2"], real: Manifest) -> list[str]:
 def plan_pool(
     config: SynthesizeConfig, sources: Int64[Tensor, "q 2"], alpha: float, beta: float
 ) -> Recipe:
-    """Lists the pool's images, class by class; noise depends on the seed and the place in its kind.
+    """Lists the pool's images, class by class.
 
+    Noise and start depend on the seed and on the image's place in its kind.
     `alpha` and `beta` act in mixing `condition`; `score` and `pixel` take 0.5 of each source. A
     person drawn anew gets the one-hot condition itself.
     """
@@ -163,22 +164,30 @@ def write_pool(
         [f"{names[label]}/{k:08d}.png" for k, label in enumerate(labels.tolist())],
         identities=names,
         source_digest=digest,
-        extra=_provenance(recipe, config.mixing, generator_digest),
+        extra=_provenance(recipe, config, real.num_images, generator_digest),
     )
     contact_sheet(pictures, folder / "samples.png")
     return manifest
 
 
-def _provenance(recipe: Recipe, mixing: str, generator_digest: str) -> pd.DataFrame:
-    """Returns the columns that say how each image can be drawn again; people anew: `none`."""
+def _provenance(
+    recipe: Recipe, config: SynthesizeConfig, num_photographs: int, generator_digest: str
+) -> pd.DataFrame:
+    """Returns the columns that say where each image comes from; mixing of people anew: `none`.
+
+    `photograph` is the row of the training set that it starts from, -1 for noise alone.
+    """
+    started = config.start_sigma > 0 and config.mixing != "pixel"
+    photographs = choose_photographs(recipe.seed, num_photographs if started else 1)
     table = pd.DataFrame(
         {
             "source_i": recipe.source_i.to(torch.int32).numpy(),
             "source_j": recipe.source_j.to(torch.int32).numpy(),
             "alpha": recipe.alpha.numpy(),
             "beta": recipe.beta.numpy(),
-            "mixing": np.where(recipe.source_i == recipe.source_j, "none", mixing),
+            "mixing": np.where(recipe.source_i == recipe.source_j, "none", config.mixing),
             "seed": recipe.seed.numpy(),
+            "photograph": photographs.numpy() if started else -1,
             "generator": generator_digest,
         }
     )

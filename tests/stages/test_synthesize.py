@@ -14,6 +14,7 @@ from auggen.core.errors import UserError
 from auggen.core.files import digest_files
 from auggen.diffusion.checkpoint import save_generator
 from auggen.diffusion.network import Architecture, build_denoiser
+from auggen.faces import shards
 from auggen.faces.shards import read_face_set, write_face_set
 from auggen.recognition.backbones import build_backbone
 from auggen.recognition.checkpoint import save_recogniser
@@ -37,7 +38,7 @@ PARAMS: dict[str, Any] = {
         "num_classes": 5,
         "images_per_class": 2,
         "anew_images": 0,
-        "start_sigma": 0.0,
+        "start_sigma": 2.0,
         "batch_size": 4,
         "seed": 0,
         "sampler": {
@@ -161,6 +162,7 @@ def test_pool(mixing: str, searched: Path, tmp_path: Path) -> None:
     if mixing != "pixel":  # of 3 x 3 photographs it may draw the same two twice
         assert pool.images.unique(dim=0).shape[0] == 10
     assert set(pool.extra["mixing"]) == {mixing}
+    assert (pool.extra["photograph"] == -1).all() == (mixing == "pixel")
     assert not (pool.extra["source_i"] == pool.extra["source_j"]).any()
     weights = json.loads((searched / "search" / "weights.json").read_text())
     alpha = {"condition": weights["alpha"], "score": 0.5, "pixel": 0.5}[mixing]
@@ -185,6 +187,42 @@ def test_pool_with_people_drawn_anew(mixing: str, searched: Path, tmp_path: Path
     assert both.extra["seed"][10:].tolist() == alone.extra["seed"].tolist()
     difference = both.images[10:].int() - alone.images.int()
     assert difference.abs().max() <= 1  # at other places of a batch, last bits may differ
+
+
+@pytest.mark.parametrize("mixing", ["condition", "score"])
+@pytest.mark.parametrize("limit", [0, 1 << 40])
+def test_images_start_from_the_photographs_they_name(
+    mixing: str, limit: int, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under hardly any noise an image is its photograph, which lies in memory or on disk."""
+    monkeypatch.setattr(shards, "_MEMORY_BUDGET", limit)
+    where = places(searched, "synthesize", tmp_path / "pool")
+    params = changed(searched, tmp_path, "synthesize", mixing=mixing, start_sigma=0.0101)
+    invoke("synthesize", *where, "--params", params)
+    pool, real = read_face_set(tmp_path / "pool"), read_face_set(searched / "real")
+    rows = torch.from_numpy(pool.extra["photograph"].to_numpy().copy())
+    assert len(rows.unique()) > 5
+    difference = pool.images[:].int() - real.images[rows].int()
+    assert difference.float().abs().mean() < 4
+
+
+def test_from_noise_alone(searched: Path, tmp_path: Path) -> None:
+    where = places(searched, "synthesize", tmp_path / "noise")
+    params = changed(searched, tmp_path, "synthesize", start_sigma=0.0)
+    invoke("synthesize", *where, "--params", params)
+    where = places(searched, "synthesize", tmp_path / "photograph")
+    invoke("synthesize", *where, "--params", searched / "params.yaml")
+    noise, started = (read_face_set(tmp_path / name) for name in ("noise", "photograph"))
+    assert noise.extra["seed"].tolist() == started.extra["seed"].tolist()
+    assert set(noise.extra["photograph"]) == {-1}
+    assert not (noise.images == started.images).all((1, 2, 3)).any()
+
+
+def test_search_refuses_the_pool_s_faults(searched: Path, tmp_path: Path) -> None:
+    params = changed(searched, tmp_path, "synthesize", start_sigma=0.001)
+    where = places(searched, "search", tmp_path / "out")
+    with pytest.raises(UserError, match=r"start_sigma 0.001 must be 0 .* sampler.sigma_min 0.01"):
+        invoke("search", *where, "--params", params)
 
 
 def test_a_killed_synthesis_resumes_to_the_same_bytes(

@@ -132,9 +132,11 @@ def test_pool_carries_its_provenance(
         "beta",
         "mixing",
         "seed",
+        "photograph",
         "generator",
     ]
     assert extra["seed"].tolist() == recipe.seed.tolist()
+    assert set(extra["photograph"]) == {-1}
     assert set(extra["generator"]) == {"digest"}
     assert extra["alpha"].iloc[0] == pytest.approx(0.7)
     for path in (tmp_path / "a").iterdir():
@@ -188,8 +190,9 @@ def test_an_iterator_that_ends_early_is_noticed(
         write_pool(tmp_path, draw(17), recipe, sources, config, real, "digest")
 
 
-@pytest.mark.parametrize("sigma", [-1.0, 0.005, 0.01, float("inf"), float("nan")])
-def test_drawing_starts_above_the_last_noise_level(sigma: float, config: SynthesizeConfig) -> None:
+@pytest.mark.parametrize("sigma", [-1.0, 0.005, 0.01, 10.1, float("inf"), float("nan")])
+def test_drawing_starts_at_a_level_of_the_sampler(sigma: float, config: SynthesizeConfig) -> None:
     with pytest.raises(ValidationError, match="start_sigma"):
         SynthesizeConfig.model_validate(config.model_dump() | {"start_sigma": sigma})
-    SynthesizeConfig.model_validate(config.model_dump() | {"start_sigma": 0.011})
+    for fine in (0.0, 0.011, 10.0):
+        SynthesizeConfig.model_validate(config.model_dump() | {"start_sigma": fine})
