@@ -1,17 +1,57 @@
-"""The README shows what the committed metrics hold, and names only files that exist."""
+"""README and evidence show what the committed metrics hold; the files they name exist."""
 
+import json
 import re
 from pathlib import Path
+
+import pytest
 
 from auggen.protocols.report import format_table, read_points
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+EVIDENCE = (ROOT / "docs" / "evidence.md").read_text()
+CONFIRMED = json.loads((ROOT / "metrics" / "studies" / "default.json").read_text())
+MARKS = {"orl": "orl", "pie68_32": "pie", "gt50_40x30": "gt50"}
+OTHERS = (("pairs", "tar_at_far_1e-3"), ("templates", "mean_tar"), ("lowres", "rank_1"))
+NAMES = {"mean_tar": "mean TAR", "rank_1": "rank 1"}
+
+
+def cells(figure: dict[str, float]) -> tuple[str, str, str, str]:
+    """real, mixed, gain and interval of a figure of default.json, as they are printed."""
+    real, mixed, gain, low, high = (
+        100 * figure[key] for key in ("real", "mixed", "gain", "gain_low", "gain_high")
+    )
+    return f"{real:.1f}", f"{mixed:.1f}", f"{gain:+.1f}", f"[{low:+.1f}, {high:+.1f}]"
 
 
 def test_the_table_is_that_of_the_committed_metrics() -> None:
     block = README.split("<!-- result -->")[1].split("<!-- /result -->")[0]
     assert format_table(read_points(ROOT / "metrics")) in block
+
+
+def test_every_confirmed_set_is_a_row_of_the_readme() -> None:
+    assert set(CONFIRMED) == set(MARKS)
+    block = README.split("<!-- sets -->")[1].split("<!-- /sets -->")[0]
+    rows = [line for line in block.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(CONFIRMED)
+    for row, name in zip(rows, MARKS, strict=True):
+        result = CONFIRMED[name]
+        real, mixed, *_ = cells(result["pairs"]["mean_tar"])
+        shown = [result[benchmark][metric] for benchmark, metric in OTHERS]
+        gains = (" ".join(cells(figure)[2:]) for figure in (result["pairs"]["mean_tar"], *shown))
+        expected = [f"{real} -> {mixed}", *gains]
+        assert row.strip("| ").split(" | ")[2:] == expected
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_every_confirmed_figure_is_a_row_of_the_evidence(name: str) -> None:
+    mark = MARKS[name]
+    block = EVIDENCE.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0]
+    for benchmark in ("pairs", "templates", "lowres"):
+        for metric, figure in CONFIRMED[name][benchmark].items():
+            label = NAMES.get(metric) or f"TAR at {metric.rpartition('_')[2]}"
+            assert f"| `{benchmark}` {label} | {' | '.join(cells(figure))} |" in block
 
 
 def test_the_map_from_paper_to_code_names_existing_files() -> None:

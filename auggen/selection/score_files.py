@@ -61,7 +61,8 @@ def run_score(
 def _tell(kind: str, summary: dict[str, Any]) -> str:
     return (
         f"{kind}: within cosine {_NEAR_SOURCE} of a source {summary['near_source_ratio']:.1%}, "
-        f"within {_NEAR_REAL} of a real image {summary['near_real_ratio']:.1%}"
+        f"within {_NEAR_REAL} of a real image {summary['near_real_ratio']:.1%}, "
+        f"more like another person {summary['other_person_ratio']:.1%}"
     )
 
 
@@ -99,7 +100,10 @@ def by_kind(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def summarise(scores: pd.DataFrame) -> dict[str, Any]:
-    """Returns counts, the shares of images near a source or a real image, and quantiles."""
+    """Returns counts, shares of the images, and quantiles of every measure.
+
+    `other_person_ratio`: more like a training person who is no source than like either source.
+    """
     measures = scores.drop(columns=list(PLACES))
     quantiles = {"mean": measures.mean(), "low": measures.quantile(0.05)}
     quantiles |= {"median": measures.median(), "high": measures.quantile(0.95)}
@@ -108,6 +112,9 @@ def summarise(scores: pd.DataFrame) -> dict[str, Any]:
         "num_classes": int(scores["label"].nunique()),
         "near_source_ratio": round(float((scores["source_max"] > _NEAR_SOURCE).mean()), 6),
         "near_real_ratio": round(float((scores["real_similarity"] > _NEAR_REAL).mean()), 6),
+        "other_person_ratio": round(
+            float((scores["nearest_other"] > scores["source_max"]).mean()), 6
+        ),
         "measures": {
             name: {kind: round(float(values[name]), 6) for kind, values in quantiles.items()}
             for name in measures.columns

@@ -178,8 +178,7 @@ def _provenance(
     `photograph` is the row of the training set that it starts from, -1 for noise alone.
     """
     started = config.start_sigma > 0 and config.mixing != "pixel"
-    photographs = choose_photographs(recipe.seed, num_photographs if started else 1)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "source_i": recipe.source_i.to(torch.int32).numpy(),
             "source_j": recipe.source_j.to(torch.int32).numpy(),
@@ -187,11 +186,12 @@ def _provenance(
             "beta": recipe.beta.numpy(),
             "mixing": np.where(recipe.source_i == recipe.source_j, "none", config.mixing),
             "seed": recipe.seed.numpy(),
-            "photograph": photographs.numpy() if started else -1,
+            "photograph": choose_photographs(recipe.seed, num_photographs).numpy()
+            if started
+            else -1,
             "generator": generator_digest,
         }
     )
-    return table
 
 
 def _keep_some(

@@ -174,6 +174,9 @@ def test_score_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         table["source_max"].mean(), abs=1e-5
     )
     assert 0 <= summary["near_real_ratio"] <= 1
+    strangers = [row.nearest_other > max(row.sim_i, row.sim_j) for row in table.itertuples()]
+    assert 0 < sum(strangers) < 60
+    assert summary["other_person_ratio"] == round(sum(strangers) / 60, 6)
 
 
 def test_summary_tells_the_kinds_apart(
