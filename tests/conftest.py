@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 LONG_TIERS = ("pipeline", "kill")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Gives every test without another tier's mark the mark `fast`.
 
