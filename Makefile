@@ -31,7 +31,7 @@ lint: setup  ## Style, types and import contracts
 	lint-imports
 
 test: lint  ## Lint, then every test: pytest -m fast or -m pipeline runs one tier
-	python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	python -m pytest
 
 gate: setup  ## Asks whether dvc.lock agrees with code and params; needs no data
 	@status="$$(dvc repro --allow-missing --dry 2>&1)"; echo "$$status"; grep -q 'up to date' <<< "$$status"

@@ -14,24 +14,13 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # tiny nets on shared cores: threads 
 import torch  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
-LONG_TIERS = ("pipeline", "kill")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Gives every test without another tier's mark the mark `fast`.
-
-    Under pytest-xdist each long tier stays in one process, whose fixtures its tests share, and
-    so does each fast folder; the long tiers begin first.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives every test without another tier's mark the mark `fast`."""
     for item in items:
-        tier = next((t for t in LONG_TIERS if item.get_closest_marker(t)), None)
-        if tier is None:
+        if not any(item.get_closest_marker(tier) for tier in ("pipeline", "kill")):
             item.add_marker("fast")
-        item.add_marker(pytest.mark.xdist_group(tier or item.path.parent.name))
-    if hasattr(config, "workerinput"):
-        long = [item for item in items if not item.get_closest_marker("fast")]
-        items[:] = long + [item for item in items if item.get_closest_marker("fast")]
 
 
 @pytest.fixture(autouse=True)
