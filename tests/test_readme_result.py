@@ -1,4 +1,4 @@
-"""README and evidence show what the committed metrics hold; the files they name exist."""
+"""README and evidence show what the committed metrics hold; the README's map names real files."""
 
 import json
 import re
