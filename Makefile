@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pilot test lint gate lock
+.PHONY: help setup pilot test test-pipeline test-others lint gate lock
 
 help:  ## Lists the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -30,8 +30,14 @@ lint: setup  ## Style, types and import contracts
 	mypy
 	lint-imports
 
-test: lint  ## Lint, then every test: pytest -m fast or -m pipeline runs one tier
-	python -m pytest
+test: lint  ## Lint, then every test, in two processes; pytest -m fast or -m pipeline runs one tier
+	@$(MAKE) --no-print-directory --jobs=2 test-others test-pipeline
+
+test-others:
+	python -m pytest -m "not pipeline"
+
+test-pipeline:  # its output comes in one piece, not mingled with the others'
+	@output="$$(python -m pytest -m pipeline 2>&1)"; status=$$?; echo "$$output"; exit $$status
 
 gate: setup  ## Asks whether dvc.lock agrees with code and params; needs no data
 	@status="$$(dvc repro --allow-missing --dry 2>&1)"; echo "$$status"; grep -q 'up to date' <<< "$$status"
