@@ -15,7 +15,7 @@ from auggen.protocols.compare import compare_models
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
 from auggen.protocols.evaluate import embedder, evaluate_model, evaluate_test_sets, fill_caches
 from auggen.protocols.external import open_test_sets
-from auggen.protocols.report import format_table, read_points, tell_overlap, write_comparison
+from auggen.protocols.report import format_table, tell_overlap, write_comparison
 from auggen.protocols.results import read_results
 from auggen.recognition.checkpoint import load_recogniser
 
@@ -67,13 +67,13 @@ def compare(
         return
     comparison = compare_models(results, seeds, benchmarks, config)
     write_comparison(comparison, out)
-    print(*map("warning: {}".format, comparison.warnings), format_table(read_points(out)), sep="\n")
+    print(*map("warning: {}".format, comparison.warnings), format_table(out), sep="\n")
 
 
 @app.command()
 def show(metrics_dir: Path = typer.Argument(help="folder that `compare` wrote")) -> None:
     """Print the table of the last comparison."""
-    print(format_table(read_points(metrics_dir)))
+    print(format_table(metrics_dir))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Searches the mixing weights; draws the pool of mixed identities and of real ones anew."""
+"""Searches the mixing weights; draws the pool of mixed identities and of real ones anew.
+
+Params may have changed since `prepare`: a wrong value of any section stops both commands first.
+"""
 
 import json
 from pathlib import Path
@@ -6,9 +9,8 @@ from pathlib import Path
 import typer
 
 from auggen.core.errors import run_stage
-from auggen.core.params import read_params
 from auggen.faces.manifest import read_manifest
-from auggen.synthesis.config import SearchConfig, SynthesizeConfig
+from auggen.plan.settings import read_settings
 from auggen.synthesis.pool import check_pool
 from auggen.synthesis.runs import Models, run_search, run_synthesis
 from auggen.synthesis.search_files import read_weights
@@ -27,8 +29,8 @@ def search(
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
     """Find the weights (alpha, beta) of a mixed condition."""
-    config = read_params(params, "search", SearchConfig)
-    pool = read_params(params, "synthesize", SynthesizeConfig)  # the pool's faults, before the work
+    settings = read_settings(params)
+    config, pool = settings.search, settings.synthesize
     batch_size, sampler = pool.batch_size, pool.sampler
     models = Models(real_dir, generator_dir, recogniser_dir)
     if dry_run:
@@ -54,7 +56,7 @@ def synthesize(
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
     """Draw the pool: images of mixed identities, and of real ones anew."""
-    config = read_params(params, "synthesize", SynthesizeConfig)
+    config = read_settings(params).synthesize
     models = Models(real_dir, generator_dir, recogniser_dir)
     if dry_run:
         check_pool(config, models.check().num_classes)

@@ -6,8 +6,7 @@ from pathlib import Path
 import typer
 
 from auggen.core.errors import run_stage
-from auggen.core.params import read_params
-from auggen.recognition.config import TrainConfig
+from auggen.plan.settings import read_settings
 from auggen.recognition.training import train_recogniser
 from auggen.recognition.training_data import read_training_data
 
@@ -22,8 +21,11 @@ def train_fr(
     params: Path = typer.Option(Path("params.yaml"), "--params"),
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
-    """Train a face recogniser from scratch; the same recipe for real and mixed data."""
-    config = read_params(params, "train_fr", TrainConfig)
+    """Train a face recogniser from scratch; the same recipe for real and mixed data.
+
+    Params may have changed since `prepare`: a wrong value of any section stops it first.
+    """
+    config = read_settings(params).train_fr
     data = read_training_data(data_dir)
     if dry_run:
         print(json.dumps(config.model_dump(), indent=2))

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from auggen.core.devices import Precision
+from auggen.core.errors import UserError
 from auggen.core.params import Section
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -52,3 +53,21 @@ class GeneratorConfig(Section):
     """Updates between two savings of the resume state; does not change the result."""
     seed: int
     """Of the initial weights and of every batch."""
+
+
+def check_levels(
+    image_size: int, patch_size: int, channels: list[int], attention_levels: int
+) -> None:
+    """Raises UserError if images cannot be halved often enough, or more levels attend than are."""
+    side = patch_size * 2 ** (len(channels) - 1)
+    if image_size % side:
+        raise UserError(
+            f"train_generator.channels has {len(channels)} levels and patch_size is {patch_size}, "
+            f"so images must be a multiple of {side} pixels, but they are {image_size}; change "
+            "prepare.image_size or one of these"
+        )
+    if attention_levels > len(channels):
+        raise UserError(
+            f"train_generator.attention_levels is {attention_levels}, more than the "
+            f"{len(channels)} levels of train_generator.channels; lower it"
+        )

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from auggen.core.errors import UserError
 from auggen.core.params import Section
 from auggen.diffusion import edm
 from auggen.diffusion.augmentation import NUM_AUGMENTS
 from auggen.diffusion.conditioning import ConditionLayer
+from auggen.diffusion.config import check_levels
 
 
 class Architecture(Section):
@@ -120,21 +120,9 @@ class _LeanBlock(ResnetBlock2D):
 
 
 def _build_unet(architecture: Architecture) -> nn.Module:
-    levels = len(architecture.channels)
-    side = architecture.patch_size * 2 ** (levels - 1)
-    if architecture.image_size % side:
-        raise UserError(
-            f"train_generator.channels has {levels} levels and patch_size is "
-            f"{architecture.patch_size}, so images must be a multiple of {side} pixels, but they "
-            f"are {architecture.image_size}; change prepare.image_size or one of these"
-        )
-    if architecture.attention_levels > levels:
-        raise UserError(
-            f"train_generator.attention_levels is {architecture.attention_levels}, more than the "
-            f"{levels} levels of train_generator.channels; lower it"
-        )
     attentive = architecture.attention_levels
-    plain = levels - attentive
+    check_levels(architecture.image_size, architecture.patch_size, architecture.channels, attentive)
+    plain = len(architecture.channels) - attentive
     depth = architecture.image_channels * architecture.patch_size**2
     unet = UNet2DModel(  # type: ignore[no-untyped-call]  # diffusers' decorator is untyped
         sample_size=architecture.image_size // architecture.patch_size,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from auggen.core.errors import UserError
@@ -64,8 +64,10 @@ def decode_image(
             mode = "L" if channels == 1 else "RGB"
             pixels = np.array(image if image.mode == mode else image.convert(mode))
     except DECODE_ERRORS as error:
+        foreign = isinstance(error, UnidentifiedImageError)  # it tells an address in memory
+        reason = ("another format" if len(content) else "empty") if foreign else error
         raise UserError(
-            f"{name}: not a readable JPEG, PNG or PGM image ({error}); repair or remove it"
+            f"{name}: not a readable JPEG, PNG or PGM image ({reason}); repair or remove it"
         ) from error
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 

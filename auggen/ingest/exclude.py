@@ -71,6 +71,11 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
                         " give the list that `evaluate` writes, overlap.csv"
                     )
             for row in reader:
+                if None in row:
+                    raise UserError(
+                        f"{path}: line {reader.line_num}: more columns than line 1 names; put a "
+                        "name that has commas in double quotes"
+                    )
                 yield reader.line_num, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(

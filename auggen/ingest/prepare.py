@@ -1,8 +1,6 @@
 """From a source of photographs to training, validation and test people."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,14 +24,15 @@ from auggen.faces.shards import write_face_set
 from auggen.ingest.benchmarks import list_pairs, write_benchmarks
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.exclude import Excluded, read_excluded
+from auggen.ingest.faults import exclude_lines, tell_broken, tell_shared
 from auggen.ingest.landmarks import NO_LANDMARKS, read_landmarks
 from auggen.ingest.photos import Photo, Photos
 from auggen.ingest.source import open_photos
 from auggen.ingest.split import Split, split_identities
 
 Rows = npt.NDArray[np.int64]
-_TOLD, _MOST = 5, 1000
-"""Unusable images whose fault an error tells; after so many nothing more is decoded."""
+_MOST = 1000
+"""After so many unusable images nothing more is decoded."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def prepare(
             check(planned)
         done = np.empty(0, np.int64)
         digests = bytearray()
-        same, broken = done, dict[str, str]()
+        broken: dict[str, str] = {}
         parts: list[str] = []
         split = planned.split
         for out, names in (
@@ -187,27 +186,26 @@ def prepare(
             done = np.concatenate([done, rows])
             if broken:
                 continue
-            same = _find_repeats(photos, done, digests, source)
             if out is not train:
                 write_benchmarks(folder, manifest, paths, config)
             parts.append(f"{out.name} {manifest.num_classes} people x {manifest.num_images} images")
-        _check_broken(broken)
-        first = photos[int(done[same[0]])].name if len(same) else ""
-        return _tell(planned, config, parts, len(same), first)
+        tell_broken(broken)
+        same = _find_repeats(photos, done, digests, source)
+        return _tell(planned, config, parts, [photos[int(row)].name for row in done[same]])
 
 
-def _tell(planned: Plan, config: PrepareConfig, parts: list[str], num_same: int, first: str) -> str:
+def _tell(planned: Plan, config: PrepareConfig, parts: list[str], same: list[str]) -> str:
     """Returns what `prepare` says it did."""
     told = [", ".join(parts), f"{planned.num_repeats} repeated files left out"]
-    if num_same:
-        told.append(
-            f"{num_same} images have the pixels of another of their person, which makes pairs too "
-            f"easy; name them in `prepare.exclude`, {first} first"
-        )
     if planned.num_few:
         told.append(f"{planned.num_few} people with fewer than {config.min_images} images left out")
     if planned.left_out:
         told.append(f"{config.exclude}: {planned.left_out}")
+    if same:
+        told.append(
+            f"{len(same)} images have the pixels of another of their person, which makes pairs too "
+            f"easy; leave them out by lines of `prepare.exclude`:\n{exclude_lines(same)}"
+        )
     return "; ".join(told)
 
 
@@ -240,22 +238,10 @@ def _decode_photos(
         except UserError as error:
             broken[photos[row].name] = str(error)
             if len(broken) == _MOST:
-                _check_broken(broken)
+                tell_broken(broken)
             image = torch.zeros(wanted, dtype=torch.uint8)
         digests += hashlib.sha256(image.numpy().tobytes()).digest()
         yield bytes(content) if kept else image
-
-
-def _check_broken(broken: dict[str, str]) -> None:
-    """Raises UserError if images cannot be used: the first faults, and a line for each image."""
-    if broken:
-        more = f"; and {len(broken) - _TOLD} images more" if len(broken) > _TOLD else ""
-        lines = io.StringIO()
-        csv.writer(lines).writerows(["", "", "pixels", "", name, ""] for name in broken)
-        raise UserError(
-            f"{'; '.join([*broken.values()][:_TOLD])}{more}; or leave them out by lines of "
-            f"`prepare.exclude`:\n{lines.getvalue().strip()}"
-        )
 
 
 def _align(
@@ -282,14 +268,10 @@ def _find_repeats(photos: Photos, rows: Rows, digests: bytearray, source: Path) 
     first = np.empty_like(order)
     first[order] = np.repeat(order[starts], np.diff(starts, append=len(order)))
     repeats = np.flatnonzero(first != np.arange(len(rows)))
-    for place in repeats.tolist():
-        earlier, later = photos[int(rows[first[place]])], photos[int(rows[place])]
-        if earlier.identity != later.identity:
-            raise UserError(
-                f"{source}: {earlier.name} and {later.name} are the same image under two "
-                "identities, which would leak across the split; remove one, name both in "
-                "`prepare.exclude` (sign `pixels`) or merge the identities"
-            )
+    labels = photos.labels[rows]
+    wrong = repeats[labels[repeats] != labels[first[repeats]]]
+    pairs = zip(rows[first[wrong]].tolist(), rows[wrong].tolist(), strict=True)
+    tell_shared(source, [(photos[early].name, photos[late].name) for early, late in pairs])
     return repeats
 
 

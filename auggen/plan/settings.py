@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from auggen.core.errors import UserError
-from auggen.core.params import read_params
-from auggen.diffusion.config import GeneratorConfig
+from auggen.core.params import load_params, read_params
+from auggen.diffusion.config import GeneratorConfig, check_levels
 from auggen.ingest.config import PrepareConfig
 from auggen.ingest.source import open_photos
 from auggen.protocols.compare import check_headlines
@@ -58,7 +58,13 @@ class Settings:
 
 def read_settings(params: Path) -> Settings:
     """Reads and checks every section. Raises UserError naming file, field and value."""
-    return Settings(**{key: read_params(params, key, kind) for key, kind in SECTIONS.items()})
+    settings = Settings(**{key: read_params(params, key, kind) for key, kind in SECTIONS.items()})
+    if unknown := load_params(params).keys() - SECTIONS.keys():
+        raise UserError(
+            f"{params}: unknown `{min(unknown)}`; correct it to one of {', '.join(SECTIONS)}, or "
+            "remove it"
+        )
+    return settings
 
 
 @dataclass(frozen=True)
@@ -156,8 +162,13 @@ def check_run(
         A warning about the test people, or "".
 
     Raises:
-        UserError: see `count_selected` and `check_headlines`; a test set that is not there.
+        UserError: see `count_selected`, `check_levels` and `check_headlines`; a test set that is
+            not there.
     """
+    network = settings.train_generator
+    check_levels(
+        settings.prepare.image_size, network.patch_size, network.channels, network.attention_levels
+    )
     count_selected(settings, real_people, real_images)
     check_paths(settings.evaluate)
     if not test_images:

@@ -56,6 +56,8 @@ class Comparison:
     points: list[Point]
     roc: pd.DataFrame
     """log10_far, then the mean TAR of each benchmark and arm, `<benchmark>_<arm>`."""
+    people: str
+    """On whom the other benchmarks were run: `test people` or `validation people`."""
     conditions: dict[str, str]
     """How each test set of the field was run, and what of the training set is in it."""
     warnings: list[str]
@@ -100,7 +102,8 @@ def compare_models(
             roc |= {f"{benchmark.name}_{arm}": _mean_roc(models[arm]) for arm in ARMS}
     points += external_points(evaluate.external, results.external, seeds, config)
     conditions, overlap = results.conditions(), results.overlap()
-    return Comparison(points, pd.DataFrame(roc), conditions, warnings, overlap)
+    people = f"{evaluate.identities} people"
+    return Comparison(points, pd.DataFrame(roc), people, conditions, warnings, overlap)
 
 
 def all_figures(trials: Trials, weights: Float[np.ndarray, "r p"]) -> Figures:
@@ -161,7 +164,7 @@ def _tell_accepts(benchmark: Benchmark, impostors: int) -> str | None:
     if not benchmark.headline or far is None or far * impostors >= MIN_FALSE_ACCEPTS:
         return None
     return (
-        f"`{benchmark.name}` is a headline at FAR {far:g}, where only {far * impostors:.1f} false "
+        f"`{benchmark.name}` is a headline at FAR {far:g}, where only {far * impostors:g} false "
         f"accepts are expected ({MIN_FALSE_ACCEPTS:g} are needed)"
     )
 

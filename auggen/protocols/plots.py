@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from auggen.core.files import write_bytes
 
+_LOW_IS_GOOD = {"eer": " (low is good)"}
 _COLOURS = {"real": "tab:gray", "mixed": "tab:blue"}
 
 
@@ -26,22 +27,27 @@ def draw_roc(roc: pd.DataFrame, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_gains(gains: pd.DataFrame, path: Path) -> None:
+def draw_gains(gains: pd.DataFrame, people: str, path: Path) -> None:
     """Draws gains with their intervals as bars.
 
     Args:
         gains: rows with benchmark, metric, value, low, high (fractions).
+        people: whose figures they are, for the title.
         path: PNG to write.
     """
     figure = Figure(figsize=(7, 0.8 + 0.32 * len(gains)), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    labels = [f"{row.benchmark}: {row.metric}" for row in gains.itertuples()]
+    labels = [
+        f"{row.benchmark}: {row.metric}{_LOW_IS_GOOD.get(str(row.metric), '')}"
+        for row in gains.itertuples()
+    ]
     points = 100 * gains[["value", "low", "high"]].to_numpy(dtype=float)
     axes.barh(range(len(gains)), points[:, 0], color=_COLOURS["mixed"], alpha=0.6)
     axes.hlines(range(len(gains)), points[:, 1], points[:, 2], color="black")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(gains)), labels, fontsize=8)
     axes.invert_yaxis()
+    axes.set_title(people, fontsize=10)
     axes.set_xlabel("gain, mixed - real (percentage points, 95 % interval)")
     axes.grid(axis="x", alpha=0.3)
     _save(figure, path)

@@ -31,7 +31,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
     compare.json holds real, mixed, gain, gain_low and gain_high of each headline, as fractions,
     for a test set of the field also how much of the training set is in it. benchmarks.csv holds
-    the same of every figure, a line each, and how a test set was run.
+    the same of every figure, a line each, and on whom or how it was run.
     """
     points = pd.DataFrame([asdict(point) for point in comparison.points])
     points[_NUMBERS] = points[_NUMBERS].astype(float).round(_DECIMALS) + 0.0  # no -0.0
@@ -40,9 +40,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         _write_csv(plots / "roc.csv", comparison.roc.round(_DECIMALS) + 0.0)
         draw_roc(comparison.roc, plots / "roc.png")
         gains = _main_figures(points[points["arm"] == _GAIN])
-        draw_gains(gains.dropna(subset="low"), plots / "gain.png")
+        draw_gains(gains.dropna(subset="low"), comparison.people, plots / "gain.png")
     _write_csv(folder / POINTS_NAME, points)
-    _write_csv(folder / BENCHMARKS_NAME, _all_figures(points, comparison.conditions))
+    _write_csv(folder / BENCHMARKS_NAME, _all_figures(points, comparison))
     write_json(folder / HEADLINE_NAME, _headlines(points, comparison.overlap))
 
 
@@ -58,8 +58,13 @@ def read_points(folder: Path) -> pd.DataFrame:
     return points
 
 
-def format_table(points: pd.DataFrame) -> str:
-    """Returns the comparison as text: means over seeds, in percent, and gains with intervals."""
+def format_table(folder: Path) -> str:
+    """Returns a comparison as text: means over seeds, in percent, and gains with intervals.
+
+    Raises:
+        UserError: see `read_points`.
+    """
+    points = read_points(folder)
     rows = [["benchmark", "metric (* headline)", "real", "mixed", "gain", "95 % interval"]]
     for (benchmark, metric), arms in _by_metric(_main_figures(points)).items():
         gain = arms[_GAIN]
@@ -84,9 +89,20 @@ def format_table(points: pd.DataFrame) -> str:
     ]
     num_seeds = points.loc[points["seed"] != MEAN, "seed"].nunique()
     lines.append(
-        f"Percent; means over {num_seeds} seed(s), intervals over people and seeds; low eer is good"
+        f"Percent; {_read_people(folder)}; means over {num_seeds} seed(s), intervals over people "
+        "and seeds; low eer is good"
     )
     return "\n".join(lines)
+
+
+def _read_people(folder: Path) -> str:
+    """Returns whose figures these are, as benchmarks.csv says."""
+    path = folder / BENCHMARKS_NAME
+    try:
+        told = pd.read_csv(path)["conditions"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: missing or no such table; run `dvc repro` to make it") from error
+    return next((text for text in told if str(text).endswith(" people")), "test sets alone")
 
 
 def tell_overlap(outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -132,7 +148,7 @@ def _in_one_line(arms: dict[str, dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _all_figures(points: pd.DataFrame, conditions: dict[str, str]) -> pd.DataFrame:
+def _all_figures(points: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     lines = _by_metric(points[points["seed"] == MEAN]).items()
     return pd.DataFrame(
         [
@@ -140,7 +156,7 @@ def _all_figures(points: pd.DataFrame, conditions: dict[str, str]) -> pd.DataFra
                 "benchmark": benchmark,
                 "metric": metric,
                 **_in_one_line(arms),
-                "conditions": conditions.get(benchmark, ""),
+                "conditions": comparison.conditions.get(benchmark, comparison.people),
             }
             for (benchmark, metric), arms in lines
         ]

@@ -116,14 +116,12 @@ def choose_images(
     """
     asked = count_classes(mix_ratio, num_real, config.images_per_class)
     if asked > ranking.num_classes:
-        largest = ranking.num_classes * config.images_per_class / num_real
         raise UserError(
             f"`mix_ratio` {mix_ratio:g} asks for {asked} identities of {config.images_per_class} "
-            f"images, but the pool has {ranking.num_classes} ({ranking.num_dropped_classes} of its "
-            f"{ranking.num_pool_classes} were dropped: {ranking.num_copies} images are near-copies "
-            f"of real ones); set it to {int(largest * 1000) / 1000:g} or less, raise "
-            "`synthesize.num_classes`, `synthesize.images_per_class` or "
-            "`select.max_real_similarity`, or lower `select.images_per_class`"
+            f"images, but the pool has {ranking.num_classes} "
+            f"({ranking.num_dropped_classes} of its {ranking.num_pool_classes} have fewer images; "
+            f"{ranking.num_copies} images were dropped as near-copies of real ones); "
+            f"{_tell_remedies(ranking, num_real, config)}"
         )
     mixed = ranking.images[ranking.images["rank"] < asked]
     if not config.anew_ratio:
@@ -148,6 +146,22 @@ def choose_images(
     anew = ranking.anew.groupby("label").head(each)
     anew = anew.assign(rank=-1 - anew["source_i"])
     return _label(pd.concat([mixed, anew], ignore_index=True))
+
+
+def _tell_remedies(ranking: Ranking, num_real: int, config: SelectConfig) -> str:
+    """Returns what helps against a pool with too few usable classes."""
+    found = []
+    if ranking.num_classes:
+        largest = ranking.num_classes * config.images_per_class / num_real
+        found += [f"set it to {int(largest * 1000) / 1000:g} or less"]
+        found += ["raise `synthesize.num_classes`"]
+    if ranking.num_dropped_classes:
+        found += ["lower `select.images_per_class`", "raise `synthesize.images_per_class`"]
+    else:
+        found += ["raise `select.images_per_class`"]
+    if ranking.num_copies:
+        found += ["raise `select.max_real_similarity`"]
+    return f"{', '.join(found[:-1])} or {found[-1]}" if len(found) > 1 else found[0]
 
 
 def _label(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -125,6 +125,10 @@ def no_sign(text: str) -> str:
         (lambda text: text + "lfw,P 3,name,p99,,1\n", r"line 3: identity 'p99' is not in .*faces"),
         (lambda text: text + "lfw,P 3,name\n", r"line 3: identity '' is not in .*; correct it or"),
         (lambda text: text + "lfw,a,pixels,p3,3.png,1\n", r"line 3: training_image '3\.png' is no"),
+        (
+            lambda text: text + "a,b,pixels,,p3/O, x.png,1\n",
+            r"line 3: more columns .*double quotes",
+        ),
         (lambda text: text + "lfw,a,embedding,p3,,1\n", r"line 3: training_image '' is not in"),
         (lambda text: text.replace("p3", "\udcff"), r"csv: unreadable .*`prepare\.exclude`"),
     ],

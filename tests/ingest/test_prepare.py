@@ -24,6 +24,7 @@ from auggen.ingest.config import PrepareConfig
 from auggen.ingest.prepare import prepare
 from tests.faces.pngs import deep_png
 
+COLUMNS = "benchmark,image,sign,identity,training_image,cosine"
 MakeFolder = Callable[..., Path]
 MakeConfig = Callable[..., PrepareConfig]
 
@@ -219,10 +220,28 @@ def test_repeated_pixels_of_one_person_are_told(
     told = prepare(source, make_config(), **parts).split("; ")
     assert told[1] == "0 repeated files left out"
     assert told[2].startswith("2 images have the pixels of another of their person")
-    assert told[3] in (
-        "name them in `prepare.exclude`, p0/9.pgm first",
-        "name them in `prepare.exclude`, p1/9.pgm first",
-    )
+    first, *lines = told[3].splitlines()
+    assert first == "leave them out by lines of `prepare.exclude`:"
+    assert sorted(lines) == [f",,pixels,,{person}/9.pgm," for person in ("p0", "p1")]
+
+
+@pytest.mark.parametrize("suffix", ["png", "pgm"])
+def test_all_images_under_two_identities_are_told_at_once(
+    suffix: str, make_folder: MakeFolder, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """As the same file and as the same pixels; the lines of the error let the next run pass."""
+    source = make_folder(images=6)
+    for person in range(7):
+        earlier, later = source / f"p{person}" / "0.png", source / f"p{person + 1}" / f"9.{suffix}"
+        shutil.copy(earlier, later) if suffix == "png" else Image.open(earlier).save(later)
+    parts = {name: tmp_path / "out" / name for name in ("train", "validation", "test")}
+    with pytest.raises(UserError, match="; and 2 pairs more are the same image") as caught:
+        prepare(source, make_config(), **parts)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 14
+    listed = tmp_path / "exclude.csv"
+    listed.write_text("\n".join([COLUMNS, *lines]))
+    prepare(source, make_config(exclude=str(listed)), **parts)
 
 
 def test_all_unusable_images_are_told_at_once(
@@ -242,9 +261,7 @@ def test_all_unusable_images_are_told_at_once(
     assert sorted(lines) == [f",,pixels,,p{person}/1.png," for person in range(7)]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     listed = tmp_path / "exclude.csv"
-    listed.write_text(
-        "\n".join(["benchmark,image,sign,identity,training_image,cosine", *lines]) + "\n"
-    )
+    listed.write_text("\n".join([COLUMNS, *lines]) + "\n")
     assert "7 images of others left out" in prepare(
         source, make_config(exclude=str(listed)), **parts
     )

@@ -1,6 +1,7 @@
 """What `compare` publishes: the same bytes every time, few headlines, a table that reads well."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -76,7 +77,7 @@ def test_points_survive_the_file(comparison: Comparison, written: Path) -> None:
 
 
 def test_the_table_shows_headlines_gains_and_intervals(written: Path) -> None:
-    table = format_table(read_points(written))
+    table = format_table(written)
     content = json.loads((written / "compare.json").read_text())
     lines = [line for line in table.splitlines() if "*" in line][1:]
     assert len(lines) == 3
@@ -86,7 +87,8 @@ def test_the_table_shows_headlines_gains_and_intervals(written: Path) -> None:
         low, high = (f"{100 * figures[f'gain_{end}']:+.1f}" for end in ("low", "high"))
         assert line.endswith(f"[{low}, {high}]")
     assert "1.78e-3" not in table
-    assert "over 3 seed(s)" in table
+    assert "validation people; means over 3 seed(s)" in table
+    assert set(pd.read_csv(written / "benchmarks.csv")["conditions"]) == {"validation people"}
 
 
 def test_missing_or_foreign_metrics_are_named(tmp_path: Path) -> None:
@@ -98,3 +100,9 @@ def test_missing_or_foreign_metrics_are_named(tmp_path: Path) -> None:
     (tmp_path / "operating_points.csv").write_text("")
     with pytest.raises(UserError, match="no CSV table"):
         read_points(tmp_path)
+
+
+def test_a_table_without_its_people_is_named(written: Path, tmp_path: Path) -> None:
+    shutil.copy(written / "operating_points.csv", tmp_path)
+    with pytest.raises(UserError, match=r"benchmarks\.csv: missing"):
+        format_table(tmp_path)

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
@@ -103,11 +103,35 @@ def test_more_than_the_pool_holds(scores: pd.DataFrame, make_config: MakeConfig)
 def test_the_remedy_of_the_error_works(scores: pd.DataFrame, make_config: MakeConfig) -> None:
     config = make_config(max_real_similarity=0.5)
     ranking = rank_pool(scores, config)
-    with pytest.raises(UserError, match=r"(\d+) of its 12 were dropped: (\d+) images") as caught:
+    with pytest.raises(UserError, match=r"\(\d+ of its 12 have fewer images; \d+ images") as caught:
         choose_images(ranking, 1.2, NUM_REAL, config)
     ratio = float(str(caught.value).split("set it to ")[1].split(" or less")[0])
     chosen = choose_images(ranking, ratio, NUM_REAL, config)
     assert len(chosen) == 3 * ranking.num_classes > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedies"),
+    [
+        ({}, "raise `synthesize.num_classes` or raise `select.images_per_class`"),
+        (
+            {"max_real_similarity": 0.5},
+            "raise `synthesize.num_classes`, lower `select.images_per_class`, raise "
+            "`synthesize.images_per_class` or raise `select.max_real_similarity`",
+        ),
+        (
+            {"images_per_class": 20},
+            "lower `select.images_per_class` or raise `synthesize.images_per_class`",
+        ),
+    ],
+)
+def test_only_what_helps_is_advised(
+    changes: dict[str, Any], remedies: str, scores: pd.DataFrame, make_config: MakeConfig
+) -> None:
+    config = make_config(**changes)
+    with pytest.raises(UserError) as caught:
+        choose_images(rank_pool(scores, config), 20.0, NUM_REAL, config)
+    assert str(caught.value).split("real ones); ")[1].split(" or less, ")[-1] == remedies
 
 
 @pytest.mark.parametrize("rule", get_args(Rule))

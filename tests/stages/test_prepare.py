@@ -62,6 +62,11 @@ def test_dry_run_prints_config_and_writes_nothing(tmp_path: Path, params: Path) 
         ("channels: 1", "channels: 4", r"`prepare\.channels` is 4"),
         ("lowres_pixels: 8", "lowres_pixels: 16", "below image_size 16"),
         ("prepare:", "other:", "`prepare` is missing"),
+        (
+            "mix_ratio:",
+            "mix_ration: 1.0\nmix_ratio:",
+            "unknown `mix_ration`; correct it to one of mix_r",
+        ),
         ("head: cosface", "head: cosine", r"`train_fr\.head` is 'cosine'"),
     ],
 )
@@ -82,6 +87,7 @@ def test_wrong_params(
         ("num_classes: 60", "num_classes: 137", "is 137, but 17 people to train on give 136 pairs"),
         ("mix_ratio: 0.5", "mix_ratio: 1.5", r"`mix_ratio` 1.5 asks for 85 .* the pool has 60"),
         ("num_pairs: 2", "num_pairs: 200", r"`search.num_pairs` is 200"),
+        ("image_size: 16", "image_size: 17", "must be a multiple of 2 pixels, but they are 17"),
         ("protocol: lowres", "protocol: bin\n    path: no.bin", r"no\.bin: missing, but `lowres`"),
     ],
 )

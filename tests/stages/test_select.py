@@ -143,7 +143,7 @@ def test_dry_run_prints_config_and_writes_nothing(project: Path, tmp_path: Path)
         ({"rule": "best"}, "`select.rule` is 'best'"),
         ({"batch_share": 1.5}, "`select.batch_share"),
         ({"max_real_similarity": -0.9}, "near-copies"),
-        ({"images_per_class": 4}, "has 0 .14 of its 14 were dropped"),
+        ({"images_per_class": 4}, "has 0 .14 of its 14 have fewer images; 0 images"),
     ],
 )
 def test_impossible_params(

@@ -20,6 +20,7 @@ from auggen.recognition.backbones import build_backbone
 from auggen.recognition.checkpoint import save_recogniser
 from auggen.synthesis import runs
 from stages.synthesize import app
+from tests.conftest import ROOT
 
 PEOPLE = 5
 PARAMS: dict[str, Any] = {
@@ -73,7 +74,8 @@ def write_people(folder: Path, people: int) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Training and held-out people, an untrained generator and recogniser, params."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    toy = yaml.safe_load((ROOT / "presets" / "toy.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(toy | PARAMS))
     write_people(folder / "real", PEOPLE)
     write_people(folder / "validation", 3)
     size = {"channels": 1, "image_size": 16, "width": 4, "embedding_size": 8}
@@ -276,6 +278,16 @@ def test_more_classes_than_pairs_writes_nothing(searched: Path, tmp_path: Path) 
     where = places(searched, "synthesize", tmp_path / "out")
     with pytest.raises(UserError, match=r"`synthesize.num_classes` is 11.*only 10"):
         invoke("synthesize", *where, "--params", params)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["search", "synthesize"])
+def test_a_fault_of_a_later_stage_stops_it_first(
+    command: str, searched: Path, tmp_path: Path
+) -> None:
+    params = changed(searched, tmp_path, "select", rule="blanced")
+    with pytest.raises(UserError, match=r"`select\.rule` is 'blanced'"):
+        invoke(command, *places(searched, command, tmp_path / "out"), "--params", params)
     assert not (tmp_path / "out").exists()
 
 
