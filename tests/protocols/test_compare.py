@@ -148,14 +148,14 @@ def test_the_roc_is_the_mean_over_seeds() -> None:
 
 
 def test_a_headline_on_too_few_test_people_is_refused() -> None:
-    with pytest.raises(UserError, match=r"`pairs`.* FAR 0\.001.* only 0\.4 .*`headline: false`"):
+    with pytest.raises(UserError, match=r"`pairs`.* FAR 0\.001.* only 0\.448 .*`headline: false`"):
         compare(two_arms(), identities="test")
 
 
 def test_on_validation_too_few_people_are_a_warning() -> None:
     warnings = compare(two_arms(num_seeds=3)).warnings
     assert len(warnings) == 2
-    assert "`templates` is a headline at FAR 0.01, where only 4.5" in warnings[1]
+    assert "`templates` is a headline at FAR 0.01, where only 4.48" in warnings[1]
 
 
 def test_what_is_no_headline_needs_no_number_of_people() -> None:
