@@ -36,7 +36,7 @@ test: lint  ## Lint, then every test, in two processes; pytest -m fast or -m pip
 test-others:
 	python -m pytest -m "not pipeline"
 
-test-pipeline:  # its output comes in one piece, not mingled with the others'
+test-pipeline:  # its output in one piece, not mingled with that of the others
 	@output="$$(python -m pytest -m pipeline 2>&1)"; status=$$?; echo "$$output"; exit $$status
 
 gate: setup  ## Asks whether dvc.lock agrees with code and params; needs no data
