@@ -1,6 +1,6 @@
 """Settings of the generator: the `train_generator` section of params.yaml."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -39,8 +39,10 @@ class GeneratorConfig(Section):
     """Number of optimiser updates."""
     batch_size: PositiveInt
     """Images per update, over all processes."""
+    optimizer: Literal["adam", "muon"]
+    """`muon` needs half as many updates (`auggen.diffusion.muon`); `adam` is the literature's."""
     learning_rate: PositiveFloat
-    """Peak step size of Adam."""
+    """Peak step size; the same numbers suit both optimisers."""
     warmup_steps: Annotated[int, Field(ge=0)]
     """Updates in which the learning rate rises from 0; afterwards it falls to 0 along a cosine."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -1,7 +1,7 @@
 """Training the generator: EDM from scratch on one labelled face set.
 
-Every batch depends on (seed, step) alone, so a resumed run needs only weights, Adam's moments and
-the weight average. Dimensions: n images, c channels, h x w pixels, k classes, a augmentations.
+Every batch depends on (seed, step) alone, so a resumed run needs nothing but `TrainingState`.
+Dimensions: n images, c channels, h x w pixels, k classes, a augmentations.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
+from auggen.core.checkpoints import resume_folder
 from auggen.core.devices import start_accelerator, to_device
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
@@ -26,6 +26,7 @@ from auggen.diffusion.edm import denoising_loss, draw_sigma
 from auggen.diffusion.ema import ema_decay_at, update_ema
 from auggen.diffusion.network import Architecture, Denoiser, build_denoiser
 from auggen.diffusion.pictures import draw_samples_sheet
+from auggen.diffusion.state import TrainingState
 from auggen.faces.decode import to_unit
 from auggen.faces.images import make_batches
 from auggen.faces.shards import FaceSet
@@ -90,68 +91,6 @@ def draw_batch(
     )
 
 
-class TrainingState:
-    """Weights, their average, Adam's moments and the loss curve: all that a resume needs."""
-
-    def __init__(self, denoiser: Denoiser, config: GeneratorConfig) -> None:
-        self.parameters = dict(denoiser.named_parameters())
-        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.optimizer = torch.optim.Adam(
-            self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
-        )
-        self.loss_sum = torch.zeros(
-            (), dtype=torch.float64, device=denoiser.class_layer.weight.device
-        )
-        self.curve: list[list[float]] = []
-        self.step = 0
-
-    def save(self, path: Path) -> None:
-        """Writes everything to one file, atomically."""
-        tensors: dict[str, Tensor] = {"loss_sum": self.loss_sum}
-        for name, parameter in self.parameters.items():
-            tensors[f"model/{name}"] = parameter
-            tensors[f"average/{name}"] = self.average[name]
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"adam.{key}/{name}"] = value
-        save_tensors(path, tensors, {"step": self.step, "curve": self.curve})
-
-    @torch.no_grad()
-    def restore(self, path: Path) -> None:
-        """Reads what `save` wrote. Raises UserError if it is truncated or foreign."""
-        tensors, meta = load_tensors(path)
-        try:
-            for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"model/{name}"])
-                self.average[name].copy_(tensors[f"average/{name}"])
-                self.optimizer.state[parameter] = {
-                    "step": tensors[f"adam.step/{name}"].to(parameter.device),
-                    "exp_avg": _like(tensors[f"adam.exp_avg/{name}"], parameter),
-                    "exp_avg_sq": _like(tensors[f"adam.exp_avg_sq/{name}"], parameter),
-                }
-            self.loss_sum.copy_(tensors["loss_sum"])
-            self.step, self.curve = meta["step"], meta["curve"]
-        except (KeyError, RuntimeError) as error:
-            raise UserError(
-                f"{path}: not the resume state of this generator ({error}); delete its folder"
-            ) from error
-
-    def record_loss(self, every: int, num_steps: int) -> None:
-        """Appends the mean loss since the last point. Raises UserError if it is not finite."""
-        count = (self.step - 1) % every + 1
-        mean = float(self.loss_sum) / count
-        if not math.isfinite(mean):
-            raise UserError(
-                f"train_generator: the loss is {mean} at update {self.step} of {num_steps}; "
-                "lower train_generator.learning_rate, or set train_generator.precision to fp32"
-            )
-        self.curve.append([self.step, mean])
-        self.loss_sum.zero_()
-
-
-def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    return torch.empty_like(parameter).copy_(tensor)
-
-
 def architecture_of(config: GeneratorConfig, faces: FaceSet) -> Architecture:
     """Joins the settings of the network with what the face set says of itself."""
     return Architecture(
@@ -201,10 +140,8 @@ def fit(
         loss = denoising_loss(denoised, clean, batch.sigma, config.sigma_data)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(weights, config.max_grad_norm)
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, config)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+        state.set_learning_rate(learning_rate_at(step, config))
+        state.update()
         update_ema(average, weights, ema_decay_at(step, config.ema_decay))
         state.step = step + 1
         state.loss_sum += accelerator.reduce(loss.detach(), reduction="mean").double()

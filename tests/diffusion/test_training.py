@@ -12,8 +12,8 @@ from auggen.diffusion import training
 from auggen.diffusion.checkpoint import load_generator
 from auggen.diffusion.config import GeneratorConfig
 from auggen.diffusion.network import build_denoiser
+from auggen.diffusion.state import TrainingState
 from auggen.diffusion.training import (
-    TrainingState,
     architecture_of,
     draw_batch,
     fit,
