@@ -35,12 +35,11 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     """Drops near-copies, takes each class's best images, ranks classes by their mean rating.
 
     Ties go to the lower row and the lower label. The ratios have no say here, which makes
-    selections nested. Real people drawn anew are taken by lot, or by rule `own_person` if that is
-    asked for: one that likes images far from the sources would take those of somebody else.
+    selections nested. Real people drawn anew are taken by lot: a rule that likes images far from
+    the sources would take those that show somebody else.
     """
     is_anew = scores["source_i"] == scores["source_j"]
     mixed, anew = scores[~is_anew], scores[is_anew]
-    anew_rule: Rule = "own_person" if config.rule == "own_person" else "random"
     best = _best_first(mixed, config.rule, config)
     taken = best.groupby("label").head(config.images_per_class)
     counts = taken.groupby("label")["rating"].agg(["count", "mean"])
@@ -54,7 +53,7 @@ def rank_pool(scores: pd.DataFrame, config: SelectConfig) -> Ranking:
     per_person = anew.groupby("label").size()
     return Ranking(
         images=kept.reset_index(drop=True),
-        anew=_best_first(anew, anew_rule, config).sort_values("source_i", kind="stable"),
+        anew=_best_first(anew, "random", config).sort_values("source_i", kind="stable"),
         num_classes=len(order),
         num_pool_classes=num_pool_classes,
         num_people=len(per_person),

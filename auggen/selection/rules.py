@@ -12,7 +12,7 @@ import pandas as pd
 
 from auggen.core.seeds import numpy_generator
 
-Rule = Literal["random", "own_person", "m_total", "balanced", "semi_hard", "diverse", "between"]
+Rule = Literal["random", "m_total", "balanced", "semi_hard", "diverse", "between"]
 """Names of the rules."""
 Score = Callable[[pd.DataFrame, int], "pd.Series[float]"]
 """(score table, seed) -> one number an image, with the table's index."""
@@ -38,17 +38,6 @@ def random(scores: pd.DataFrame, seed: int) -> "pd.Series[float]":
     """A number drawn for each image: classes and images by lot."""
     numbers = numpy_generator(seed, "select").random(len(scores))
     return pd.Series(numbers, index=scores.index)
-
-
-@_rule
-def own_person(scores: pd.DataFrame, seed: int) -> "pd.Series[float]":
-    """`random`, but images of somebody else come last: they carry a wrong label.
-
-    Such an image is nearer to a real person who is no source of it than to its nearer source. An
-    image that starts from a photograph of a third person may keep too much of it.
-    """
-    somebody_else = scores["nearest_other"] > scores["source_max"]
-    return random(scores, seed) - somebody_else.astype("float64")
 
 
 @_rule

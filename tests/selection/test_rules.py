@@ -20,7 +20,7 @@ def test_every_rule_rates_every_image(rule: Rule, scores: pd.DataFrame) -> None:
     assert np.isfinite(rating).all()
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in ("random", "own_person")])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "random"])
 def test_rules_do_not_care_for_the_order_of_rows(rule: Rule, scores: pd.DataFrame) -> None:
     shuffled = scores.sample(frac=1, random_state=0)
     pd.testing.assert_series_equal(
@@ -32,16 +32,6 @@ def test_random_depends_on_the_seed(scores: pd.DataFrame) -> None:
     same = rate_images("random", scores, 1)
     assert same.equals(rate_images("random", scores, 1))
     assert not same.equals(rate_images("random", scores, 2))
-
-
-def test_images_of_somebody_else_come_last_in_the_order_of_the_lot() -> None:
-    table = pd.DataFrame(
-        {"source_max": [0.5, 0.5, 0.5, 0.5], "nearest_other": [0.6, 0.4, 0.5, 0.9]}
-    )
-    lot = rate_images("random", table, 0)
-    order = rate_images("own_person", table, 0).sort_values(ascending=False).index.tolist()
-    expected = lot[[1, 2]].sort_values(ascending=False).index.tolist()
-    assert order == expected + lot[[0, 3]].sort_values(ascending=False).index.tolist()
 
 
 def test_m_total_of_a_class_is_the_mean_of_its_images(scores: pd.DataFrame) -> None:
