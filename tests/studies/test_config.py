@@ -135,7 +135,7 @@ def test_shipped_studies_are_fair(path: Path, overlay: str | None, root: Path) -
             assert item.params["train_fr"]["steps"] == steps * (2 if arm == "real_twice" else 1)
     asked = [(entry.model, found.by_arm[arm][0].name) for arm, entry in found.study.arms.items()]
     assert len(set(asked)) == len(asked)
-    reads_test_people = found.study.confirm or path.stem == "rivals"
+    reads_test_people = found.study.confirm or path.stem in ("pilot", "rivals")
     identities = {item.params["evaluate"]["identities"] for item in found.experiments}
     assert identities == {"test" if reads_test_people else "validation"}
     assert (len(found.study.splits), len(found.study.seeds)) == (5, 3 if reads_test_people else 1)
