@@ -50,8 +50,9 @@ def test_plain_matrices_move_as_torch_moves_them(shape: tuple[int, int]) -> None
     assert float((ours - theirs).norm() / theirs.norm()) < 0.02
 
 
-def test_a_kernel_is_a_matrix_whatever_its_memory_format() -> None:
-    weight, gradients = _drawn(4, 3, 3, 3), [_drawn(4, 3, 3, 3)]
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (40, 2, 3, 3), (9, 4, 1, 1)])
+def test_a_kernel_is_a_matrix_whatever_its_memory_format(shape: tuple[int, ...]) -> None:
+    weight, gradients = _drawn(*shape), [_drawn(*shape)]
     plain = _after_steps(weight, gradients, "ours")
     last = {"memory_format": torch.channels_last}
     turned = _after_steps(weight.to(**last), [gradients[0].to(**last)], "ours")
@@ -59,6 +60,7 @@ def test_a_kernel_is_a_matrix_whatever_its_memory_format() -> None:
     torch.testing.assert_close(turned, plain)
     torch.testing.assert_close(flat.view_as(plain), plain)
     assert turned.is_contiguous(**last)
+    assert not torch.equal(plain, weight)
 
 
 def test_without_a_gradient_nothing_moves() -> None:
