@@ -56,10 +56,6 @@ class SynthesizeConfig(Section):
     """Noise level at which drawing starts, from a training photograph of anyone under that much
     noise (SDEdit, arXiv 2108.01073): it lends pose and light, the condition says who it is. 0:
     from noise alone at `sampler.sigma_max`. Mixing `pixel` draws without it."""
-    condition_scale: Weight
-    """Factor on every condition, of mixes (beside alpha and beta) and of people drawn anew. Below 1
-    the images of a person differ more and are less like the person: nearly a guidance below 1, at
-    no second evaluation. 1: as published. The search judges at 1, mixing `pixel` has none."""
     batch_size: Count
     """Rows of every network call; part of the recipe, for other sizes change last bits."""
     seed: int

@@ -72,8 +72,6 @@ class Generator:
     """Where the network lives."""
     photographs: UInt8[Tensor, "m c h w"] | ImageRows | None = None
     """What drawing starts from, under noise of level sigma_max; None: noise alone."""
-    condition_scale: float = 1.0
-    """Factor on every condition, mixed or one-hot."""
 
 
 def draw_noise(
@@ -117,14 +115,14 @@ def _draw(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
     device, width = generator.device, generator.num_classes
     i, j = to_device(recipe.source_i, device), to_device(recipe.source_j, device)
     alpha, beta = to_device(recipe.alpha, device), to_device(recipe.beta, device)
-    guidance, scale = generator.sampler.guidance, generator.condition_scale
+    guidance = generator.sampler.guidance
     if generator.mixing == "score":
         one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
-        c_i = scale * mix_conditions(i, i, one, zero, width)
-        c_j = scale * mix_conditions(j, j, one, zero, width)
+        c_i = mix_conditions(i, i, one, zero, width)
+        c_j = mix_conditions(j, j, one, zero, width)
         denoise = mix_scores(generator.network, c_i, c_j, alpha, guidance)
     else:
-        c_star = scale * mix_conditions(i, j, alpha, beta, width)
+        c_star = mix_conditions(i, j, alpha, beta, width)
         denoise = condition_denoiser(generator.network, c_star, guidance)
     start = to_device(draw_start(generator, recipe.seed), device)
     return to_uint8(sample(denoise, start, generator.sampler).cpu())

@@ -83,7 +83,6 @@ class Models:
         if config.mixing == "pixel":
             return partial(mix_photographs, read_face_set(self.real_dir))
         generator = self.generator(config.mixing, config.batch_size, config.sampler, accelerator)
-        generator = replace(generator, condition_scale=config.condition_scale)
         if config.start_sigma:
             sampler = config.sampler.model_copy(update={"sigma_max": config.start_sigma})
             photographs = read_face_set(self.real_dir).images

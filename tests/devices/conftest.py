@@ -32,7 +32,6 @@ CHANGES: dict[str, dict[str, Any]] = {
         "images_per_class": 3,
         "anew_images": 6,
         "start_sigma": 2.0,
-        "condition_scale": 0.75,
         "batch_size": 4,
     },
     "score": {"batch_size": 4},

@@ -40,7 +40,6 @@ PARAMS: dict[str, Any] = {
         "images_per_class": 2,
         "anew_images": 0,
         "start_sigma": 2.0,
-        "condition_scale": 0.75,
         "batch_size": 4,
         "seed": 0,
         "sampler": {
@@ -219,23 +218,6 @@ def test_from_noise_alone(searched: Path, tmp_path: Path) -> None:
     assert noise.extra["seed"].tolist() == started.extra["seed"].tolist()
     assert set(noise.extra["photograph"]) == {-1}
     assert not (noise.images == started.images).all((1, 2, 3)).any()
-
-
-@pytest.mark.parametrize("mixing", ["condition", "pixel"])
-def test_the_condition_s_scale_reaches_the_pool(
-    mixing: str, searched: Path, tmp_path: Path
-) -> None:
-    """Other images, but of pixel mixing, which has no condition."""
-    pools = []
-    for scale in (0.75, 1.5):
-        params = changed(
-            searched, tmp_path, "synthesize", mixing=mixing, condition_scale=scale, anew_images=0
-        )
-        out = tmp_path / str(scale)
-        invoke("synthesize", *places(searched, "synthesize", out), "--params", params)
-        pools.append(read_face_set(out).images[:])
-    same = (pools[0] == pools[1]).all((1, 2, 3))
-    assert same.all() if mixing == "pixel" else not same.any()
 
 
 def test_search_refuses_the_pool_s_faults(searched: Path, tmp_path: Path) -> None:

@@ -47,7 +47,6 @@ def config(sampler: SamplerConfig) -> SynthesizeConfig:
         images_per_class=3,
         anew_images=0,
         start_sigma=0.0,
-        condition_scale=1.0,
         batch_size=4,
         seed=0,
         sampler=sampler,

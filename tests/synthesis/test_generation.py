@@ -10,7 +10,6 @@ from torch import Tensor
 from auggen.core.seeds import derive_seed
 from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.decode import to_uint8
-from auggen.synthesis.config import Mixing
 from auggen.synthesis.generation import (
     Generator,
     Recipe,
@@ -76,23 +75,6 @@ def test_score_mixing_of_a_linear_network_is_condition_mixing(generator: Generat
     plan = replace(recipe(4), alpha=torch.full((4,), 0.5), beta=torch.full((4,), 0.5))
     scored = draw_batch(replace(generator, mixing="score"), plan).int()
     assert (scored - draw_batch(generator, plan).int()).abs().max() <= 1
-
-
-@pytest.mark.parametrize("mixing", ["condition", "score"])
-def test_the_network_sees_scaled_conditions(mixing: Mixing, generator: Generator) -> None:
-    seen: list[Tensor] = []
-
-    def network(x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        seen.append(condition)
-        return generator.network(x, sigma, condition)
-
-    whole = replace(generator, network=network, mixing=mixing)
-    draw_batch(whole, recipe(4))
-    calls = len(seen)
-    draw_batch(replace(whole, condition_scale=0.75), recipe(4))
-    assert len(seen) == 2 * calls
-    for full, scaled in zip(seen[:calls], seen[calls:], strict=True):
-        torch.testing.assert_close(scaled, 0.75 * full)
 
 
 def test_score_mixing_takes_two_evaluations(generator: Generator) -> None:

@@ -190,12 +190,6 @@ def test_an_iterator_that_ends_early_is_noticed(
         write_pool(tmp_path, draw(17), recipe, sources, config, real, "digest")
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.5, float("inf"), float("nan")])
-def test_a_condition_s_scale_is_above_0(scale: float, config: SynthesizeConfig) -> None:
-    with pytest.raises(ValidationError, match="condition_scale"):
-        SynthesizeConfig.model_validate(config.model_dump() | {"condition_scale": scale})
-
-
 @pytest.mark.parametrize("sigma", [-1.0, 0.005, 0.01, 10.1, float("inf"), float("nan")])
 def test_drawing_starts_at_a_level_of_the_sampler(sigma: float, config: SynthesizeConfig) -> None:
     with pytest.raises(ValidationError, match="start_sigma"):
