@@ -53,10 +53,18 @@ def run(study: StudyFile, overlay: With = None, data: Data = None, log: Log = Fa
 
 
 @app.command()
-def collect(study: StudyFile, overlay: With = None, data: Data = None, log: Log = False) -> None:
+def collect(
+    study: StudyFile,
+    overlay: With = None,
+    data: Data = None,
+    log: Log = False,
+    reference: Annotated[
+        str | None, typer.Option(help="arm to compare with, instead of the study's own")
+    ] = None,
+) -> None:
     """Aggregate what is done of a study: metrics/studies/<name>.csv, .json, .png and a table."""
-    plan = read_plan(study, PARAMS, overlay, data)
-    _aggregate(plan, log, _command(study, overlay, data))
+    plan = read_plan(study, PARAMS, overlay, data, reference)
+    _aggregate(plan, log, _command(study, overlay, data, reference))
 
 
 @app.command("list")
@@ -91,8 +99,11 @@ def _aggregate(plan: Plan, log: bool, command: str) -> None:
         append_log(LOG, entry)
 
 
-def _command(study: Path, overlay: Path | None, data: Path | None) -> str:
-    words = ["python", "-m", "studies", "run", study.as_posix()]
+def _command(
+    study: Path, overlay: Path | None, data: Path | None, reference: str | None = None
+) -> str:
+    words = ["python", "-m", "studies", "collect" if reference else "run", study.as_posix()]
+    words += ["--reference", reference] if reference else []
     words += ["--with", overlay.as_posix()] if overlay else []
     return shlex.join(words) + (" --data PATH" if data else "")
 

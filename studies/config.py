@@ -130,7 +130,13 @@ class Plan:
         return self.study.name if self.data == DEFAULT_DATA else f"{self.study.name}.{self.data}"
 
 
-def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: Path | None) -> Plan:
+def read_plan(
+    study_path: Path,
+    params_path: Path,
+    overlay: Path | None,
+    data: Path | None,
+    reference: str | None = None,
+) -> Plan:
     """Reads a study and lists its experiments.
 
     Args:
@@ -139,6 +145,8 @@ def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: P
         overlay: a file of params for another data set.
         data: image folder or tar that becomes `prepare.source`; needs an overlay, whose name is
             the data set's.
+        reference: arm to take gains against, instead of the study's own; the study is then called
+            `<name>_<reference>`.
 
     Raises:
         UserError: a file is missing or wrong, or validation people differ between splits; names
@@ -171,7 +179,18 @@ def read_plan(study_path: Path, params_path: Path, overlay: Path | None, data: P
             by_arm[arm].append(experiment)
     if len(study.splits) > 1:
         _check_validation_people(found, overlay or params_path)
+    if reference is not None:
+        study = _against(study, study_path, reference)
     return Plan(study, data_name, found, by_arm)
+
+
+def _against(study: Study, path: Path, reference: str) -> Study:
+    if reference not in study.arms:
+        raise UserError(
+            f"--reference {reference}: no arm of {path}; it must be one of {', '.join(study.arms)}"
+        )
+    changed = {"name": f"{study.name}_{reference}", "reference": reference, "confirm": False}
+    return study.model_copy(update=changed)
 
 
 def _check_validation_people(experiments: list[Experiment], where: Path) -> None:

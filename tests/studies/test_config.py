@@ -100,6 +100,16 @@ def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], words: list
     assert all(word in str(caught.value) for word in ["study.yaml", *words]), caught.value
 
 
+def test_another_reference_has_files_of_its_own_and_the_same_experiments(tmp_path: Path) -> None:
+    before = plan(tmp_path)
+    paths = tmp_path / "study.yaml", tmp_path / "params.yaml", None, None
+    found = read_plan(*paths, reference="twice")
+    assert (found.name, found.study.reference) == ("arms_twice", "twice")
+    assert found.by_arm == before.by_arm
+    with pytest.raises(UserError, match=r"--reference base: no arm of .*real, mixed, twice"):
+        read_plan(*paths, reference="base")
+
+
 def test_data_must_exist_and_have_an_overlay(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--with"):
         plan(tmp_path, data=tmp_path)
