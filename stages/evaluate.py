@@ -19,7 +19,7 @@ from auggen.protocols.report import format_table, tell_overlap, write_comparison
 from auggen.protocols.results import read_results
 from auggen.recognition.checkpoint import load_recogniser
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

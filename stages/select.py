@@ -14,7 +14,7 @@ from auggen.selection.export import ExportFormat, check_export, run_export
 from auggen.selection.mixed_folder import run_select
 from auggen.selection.score_files import read_scores, run_score
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

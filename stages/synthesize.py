@@ -15,7 +15,7 @@ from auggen.synthesis.pool import check_pool
 from auggen.synthesis.runs import Models, run_search, run_synthesis
 from auggen.synthesis.search_files import read_weights
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

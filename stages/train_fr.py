@@ -10,7 +10,7 @@ from auggen.plan.settings import read_settings
 from auggen.recognition.training import train_recogniser
 from auggen.recognition.training_data import read_training_data
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

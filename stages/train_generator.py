@@ -10,7 +10,7 @@ from auggen.diffusion.training import architecture_of, train_generator
 from auggen.faces.shards import read_face_set
 from auggen.plan.settings import check_run, read_settings
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

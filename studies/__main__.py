@@ -19,7 +19,7 @@ PARAMS = Path("params.yaml")
 OUT = Path("metrics/studies")
 LOG = Path("LOG.md")
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 StudyFile = Annotated[Path, typer.Argument(help="study file, e.g. studies/arms.yaml")]
 With = Annotated[Path | None, typer.Option("--with", help="params of another data set")]
 Data = Annotated[Path | None, typer.Option(help="its image folder or tar")]
@@ -44,7 +44,12 @@ def run(study: StudyFile, overlay: With = None, data: Data = None, log: Log = Fa
             print(f"  failed: {error}", flush=True)
         mean = (time.monotonic() - begun) / number
         print(f"  {mean:.0f} s each, {mean * (len(todo) - number) / 60:.0f} min to go", flush=True)
-    _aggregate(plan, log, _command(study, overlay, data))
+    try:
+        _aggregate(plan, log, _command(study, overlay, data))
+    except UserError as error:
+        if not failed:
+            raise
+        print(error)
     if failed:
         raise UserError(
             "; ".join(f"{name} failed: {error}" for name, error in failed.items())
@@ -86,6 +91,13 @@ def _aggregate(plan: Plan, log: bool, command: str) -> None:
             "`python -m studies run`"
         )
     config = EvaluateConfig.model_validate(plan.experiments[0].params["evaluate"])
+    if not config.held_out:
+        raise UserError(
+            f"{plan.name}: `evaluate.benchmarks` has test sets of the field alone, and a study "
+            "compares on held-out people; add `pairs`, `templates` or `lowres`"
+        )
+    if others := [row.name for row in config.external]:
+        print(f"left out: {', '.join(others)}; test sets are in each experiment's own metrics")
     measured = measure_arms(plan, complete, done, config.held_out)
     gains = compute_gains(measured, plan.study.reference, config.held_out)
     outcome = Outcome(plan, measured, gains)

@@ -1,6 +1,7 @@
 """A study file, an overlay for another data set, and the experiments they ask for."""
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,8 +14,8 @@ from auggen.core.params import Section, load_params, tell_faults
 SEEDS_KEY = "seeds"
 SPLIT_KEY = "prepare.split_seed"
 SOURCE_KEY = "prepare.source"
-DEFAULT_DATA = "orl"
-"""Name of the data set of params.yaml."""
+DEFAULT_SOURCE, DEFAULT_DATA = "data/raw/orl", "orl"
+"""The photographs the project comes with, and their name. Others are named after their file."""
 
 T = TypeVar("T", bound=Section)
 
@@ -70,7 +71,8 @@ class Study(Section):
     reference: Name
     """The arm that gains are taken against."""
     confirm: bool = False
-    """Whether the result goes to metrics/studies/default.json; the arms are `real` and `mixed`."""
+    """Whether the result, on test people, goes to metrics/studies/default.json; the arms are `real`
+    and `mixed`."""
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     """In the order of tables and pictures."""
 
@@ -160,8 +162,8 @@ def read_plan(
     other = _read(overlay, Overlay) if overlay else Overlay(params={})
     base = load_params(params_path)
     source = {SOURCE_KEY: str(data.resolve())} if data else {}
-    data_name = overlay.stem if overlay else DEFAULT_DATA
-    label = study.name if overlay is None else f"{study.name}-{data_name}"
+    data_name = overlay.stem if overlay else _name_data(str(get_param(base, SOURCE_KEY)))
+    label = study.name if data_name == DEFAULT_DATA else f"{study.name}-{data_name}"
     found: list[Experiment] = []
     by_arm: dict[str, list[Experiment]] = {arm: [] for arm in study.arms}
     for arm, entry in study.arms.items():
@@ -177,11 +179,21 @@ def read_plan(
             if entry.model not in experiment.models:
                 experiment.models.append(entry.model)
             by_arm[arm].append(experiment)
+    whose = {str(get_param(item.params, "evaluate.identities")) for item in found}
+    if study.confirm and whose != {"test"}:
+        raise UserError(
+            f"{study_path}: confirm is for test people, and `evaluate.identities` is "
+            f"{' and '.join(sorted(whose))}; set it to test under `params`, or leave confirm out"
+        )
     if len(study.splits) > 1:
         _check_validation_people(found, overlay or params_path)
     if reference is not None:
         study = _against(study, study_path, reference)
     return Plan(study, data_name, found, by_arm)
+
+
+def _name_data(source: str) -> str:
+    return DEFAULT_DATA if source == DEFAULT_SOURCE else re.sub(r"\W+", "_", Path(source).stem)
 
 
 def _against(study: Study, path: Path, reference: str) -> Study:

@@ -210,7 +210,7 @@ def _is_current(lock: dict[str, Any], params: dict[str, Any], target: str) -> bo
             maker, md5 = makers.get(dep["path"], (None, None))
             if maker is not None:
                 todo.append(maker)
-            elif not dep["path"].startswith(CODE):
+            elif Path(dep["path"]).parts[0] not in CODE:
                 md5 = _present_hash(dep["path"])
             else:
                 continue

@@ -7,28 +7,10 @@ import pytest
 import yaml
 
 from auggen.core.params import load_params, read_params
-from auggen.diffusion.config import GeneratorConfig
-from auggen.ingest.config import PrepareConfig
-from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
-from auggen.recognition.config import TrainConfig
-from auggen.selection.config import ScoreConfig, SelectConfig
-from auggen.synthesis.config import SearchConfig, SynthesizeConfig
+from auggen.plan.settings import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "presets").glob("*.yaml"))]
-SECTIONS: dict[str, Any] = {
-    "mix_ratio": float,
-    "seeds": Seeds,
-    "prepare": PrepareConfig,
-    "train_generator": GeneratorConfig,
-    "search": SearchConfig,
-    "synthesize": SynthesizeConfig,
-    "score": ScoreConfig,
-    "select": SelectConfig,
-    "train_fr": TrainConfig,
-    "evaluate": EvaluateConfig,
-    "compare": CompareConfig,
-}
 
 
 def keys(value: object) -> object:

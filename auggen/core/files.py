@@ -20,14 +20,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(partial, path)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError) and error.errno:
             error.filename = error.filename or str(path)  # failed writes do not say where
         raise
-    if path.is_dir():
-        shutil.rmtree(path)
-    os.replace(partial, path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -13,10 +13,14 @@ T = TypeVar("T")
 
 
 class Section(BaseModel):
-    """Base of every params section: strict types, no unknown keys, immutable."""
+    """Base of every params section: strict types, finite numbers, no unknown keys."""
 
     model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -42,11 +46,11 @@ _Yaml12Loader.add_implicit_resolver(
 def load_params(path: Path) -> dict[str, Any]:
     """Reads a params file as nested dicts. Raises UserError if missing or not a YAML mapping."""
     if not path.is_file():
-        raise UserError(f"{path}: no such params file; run from the project's root")
+        raise UserError(f"{path}: no such file; correct the path, or run from the project's root")
     try:
-        content = yaml.load(path.read_text(), Loader=_Yaml12Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML in UTF-8: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold `key: value` lines, found {type(content).__name__}")
     return content

@@ -12,8 +12,9 @@ Share = Annotated[int, Field(ge=2)] | Annotated[float, Field(gt=0, lt=1)]
 class PrepareConfig(Section):
     """How photographs become training, validation and test people."""
 
-    source: str
-    """Image folder, tar, RecordIO or Parquet (path, for dvc.yaml); see `ingest/source.py`."""
+    source: Annotated[str, Field(pattern=r'^[^"$`\\]+$')]
+    """Image folder, tar, RecordIO or Parquet; see `ingest/source.py`. dvc.yaml hands the path to a
+    shell, between quotes: it must not hold ", $, ` or a backslash."""
     landmarks: Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
     """File in the source with five landmarks an image, see `ingest/landmarks.py`: faces are aligned
     to ArcFace's template. `none`: the central square is cut out."""
@@ -43,6 +44,8 @@ class PrepareConfig(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "PrepareConfig":
+        if len(set(self.validation_identities)) < len(self.validation_identities):
+            raise ValueError("validation_identities names somebody twice; name each once")
         if self.min_images < 2 * self.images_per_template:
             raise ValueError(
                 f"min_images {self.min_images} cannot fill two templates of images_per_template "

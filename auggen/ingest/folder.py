@@ -14,6 +14,9 @@ from auggen.core.errors import UserError
 from auggen.ingest.photos import MAX_BYTES, MAX_IMAGES, Photos, natural_key, sort_labels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm")
+_LITTER = ("thumbs.db", "desktop.ini")
+_TOLD = 5
+"""Files told of those that do not belong."""
 _EMPTY = bytes(tarfile.BLOCKSIZE)
 _TAR_ERRORS = (tarfile.TarError, ValueError, OverflowError, LookupError, EOFError)
 
@@ -26,20 +29,22 @@ class _Listing:
         self._people: dict[str, int] = {}
         self._files: list[str] = []
         self._labels = array("i")
+        self._foreign: list[str] = []
 
     def add(self, name: str, size: int) -> bool:
-        """Takes `<identity>/<image>`; says False to what may lie around: hidden files, notes."""
+        """Takes `<identity>/<image>`; says False to all else: hidden files, notes, faults."""
         path = PurePosixPath(name)
-        hidden = any(part.startswith(".") for part in path.parts)
+        hidden = any(part.startswith(".") for part in path.parts) or path.name.lower() in _LITTER
         if hidden or (len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES):
             return False
         if not name.isprintable():
-            raise UserError(f"{self._source}: {name!a} is no name in UTF-8; rename it")
-        if len(path.parts) != 2 or path.suffix.lower() not in SUFFIXES:
             raise UserError(
-                f"{self._source}: {name} is no <identity>/<image> with one of "
-                f"{', '.join(SUFFIXES)}; move or remove it"
+                f"{self._source}: {name!a} holds a character that cannot be printed or is not in "
+                "UTF-8; rename it"
             )
+        if len(path.parts) != 2 or path.suffix.lower() not in SUFFIXES:
+            self._foreign.append(name)
+            return False
         if size > MAX_BYTES:
             raise UserError(
                 f"{self._source}: {name} has {size} bytes, the limit is {MAX_BYTES}; remove it"
@@ -55,6 +60,12 @@ class _Listing:
 
         Sorts person by person, for a sort key takes ten times the memory of its name.
         """
+        if self._foreign:
+            told, more = ", ".join(self._foreign[:_TOLD]), len(self._foreign) - _TOLD
+            raise UserError(
+                f"{self._source}: {told}{f' and {more} more' if more > 0 else ''}: no "
+                f"<identity>/<image> with one of {', '.join(SUFFIXES)}; move or remove such files"
+            )
         if not self._files:
             raise UserError(f"{self._source}: no images; expected <identity>/<image> inside")
         people, files = list(self._people), self._files

@@ -23,7 +23,7 @@ from auggen.plan.report import (
 )
 from auggen.plan.settings import Settings, Sizes, count_photos, read_settings, size_up
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
 @app.command()
@@ -46,6 +46,8 @@ def plan(
     """Measures a few steps here; predicts time, memory and disk of each stage."""
     if (people is None) != (images is None):
         raise UserError("--people and --images belong together: name both or neither")
+    if against and as_json:
+        raise UserError("--against prints a table: leave out --json, or --against")
     settings = read_settings(params)
     measured = read_measured(against) if against else None
     if people is None or images is None:
@@ -65,7 +67,7 @@ def plan(
         print(json.dumps(as_dict(result), indent=2))
     else:
         print(format_plan(result))
-    if measured is not None and not as_json:
+    if measured is not None:
         print(format_comparison(result, measured))
 
 

@@ -3,6 +3,7 @@
 Letters: r replicates, p people, s seeds.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ MIN_FALSE_ACCEPTS = 10.0
 """Impostors that must be expected to pass at a headline's operating point."""
 MIN_SEEDS = 3
 """With fewer, a bootstrap over seeds understates how much trainings differ."""
+HELD_OUT = {"validation": "validation people", "test": "test people"}
+"""Whose figures those of a benchmark without a test set are, by `evaluate.identities`."""
 _TOO_FEW = "too few people to publish, fine for development"
 _MORE_PEOPLE = (
     "hold out more people (`prepare.test`) or set `headline: false` for it in "
@@ -102,7 +105,7 @@ def compare_models(
             roc |= {f"{benchmark.name}_{arm}": _mean_roc(models[arm]) for arm in ARMS}
     points += external_points(evaluate.external, results.external, seeds, config)
     conditions, overlap = results.conditions(), results.overlap()
-    people = f"{evaluate.identities} people"
+    people = HELD_OUT[evaluate.identities]
     return Comparison(points, pd.DataFrame(roc), people, conditions, warnings, overlap)
 
 
@@ -148,7 +151,7 @@ def check_headlines(
     each = np.array(counts, dtype=np.int64)
     units = {"pairs": each, "templates": each // images_per_template}
     messages = [
-        _tell_accepts(row, int(count.sum() ** 2 - (count**2).sum()) // 2)
+        _tell_accepts(row, int(count.sum() ** 2 - (count**2).sum()) // 2, float(count.mean()))
         for row in evaluate.held_out
         if (count := units.get(row.protocol)) is not None
     ]
@@ -158,15 +161,26 @@ def check_headlines(
     return f"the test people: {found}; {_MORE_PEOPLE}" if found else ""
 
 
-def _tell_accepts(benchmark: Benchmark, impostors: int) -> str | None:
-    """Returns what is wrong if a headline rests on too few impostor pairs."""
+def _tell_accepts(benchmark: Benchmark, impostors: int, each: float = 0.0) -> str | None:
+    """Returns what is wrong if a headline rests on too few impostor pairs.
+
+    With the mean number of images or templates of a person also how many people would do.
+    """
     far = LOWEST_FARS.get(benchmark.protocol)
     if not benchmark.headline or far is None or far * impostors >= MIN_FALSE_ACCEPTS:
         return None
     return (
         f"`{benchmark.name}` is a headline at FAR {far:g}, where only {far * impostors:g} false "
-        f"accepts are expected ({MIN_FALSE_ACCEPTS:g} are needed)"
+        f"accepts are expected ({MIN_FALSE_ACCEPTS:g} are needed{_tell_people(far, each)})"
     )
+
+
+def _tell_people(far: float, each: float) -> str:
+    """Returns how many people of `each` images or templates expect false accepts enough."""
+    if not each:
+        return ""
+    pairs = MIN_FALSE_ACCEPTS / far / each**2  # of people: n (n - 1) / 2
+    return f": about {math.ceil(0.5 + math.sqrt(0.25 + 2 * pairs))} people"
 
 
 def _seed_points(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes, write_json
-from auggen.protocols.compare import Comparison
+from auggen.protocols.compare import HELD_OUT, Comparison
 from auggen.protocols.outcome import Outcome
 from auggen.protocols.overlap import read_facts, tell_counts
 from auggen.protocols.plots import draw_gains, draw_roc
@@ -40,7 +40,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         _write_csv(plots / "roc.csv", comparison.roc.round(_DECIMALS) + 0.0)
         draw_roc(comparison.roc, plots / "roc.png")
         gains = _main_figures(points[points["arm"] == _GAIN])
-        draw_gains(gains.dropna(subset="low"), comparison.people, plots / "gain.png")
+        others = f"; test sets: see {BENCHMARKS_NAME}" if comparison.conditions else ""
+        draw_gains(gains.dropna(subset="low"), comparison.people + others, plots / "gain.png")
     _write_csv(folder / POINTS_NAME, points)
     _write_csv(folder / BENCHMARKS_NAME, _all_figures(points, comparison))
     write_json(folder / HEADLINE_NAME, _headlines(points, comparison.overlap))
@@ -88,21 +89,27 @@ def format_table(folder: Path) -> str:
         for row in rows
     ]
     num_seeds = points.loc[points["seed"] != MEAN, "seed"].nunique()
+    people, others = _read_people(folder)
+    over = "people and seeds" if num_seeds > 1 else "people"
     lines.append(
-        f"Percent; {_read_people(folder)}; means over {num_seeds} seed(s), intervals over people "
-        "and seeds; low eer is good"
+        f"Percent; {people}; means over {num_seeds} seed(s), intervals over {over}; low eer is good"
     )
+    if others:
+        lines.append(f"{', '.join(others)}: on whom and over what, see {BENCHMARKS_NAME}")
     return "\n".join(lines)
 
 
-def _read_people(folder: Path) -> str:
-    """Returns whose figures these are, as benchmarks.csv says."""
+def _read_people(folder: Path) -> tuple[str, list[str]]:
+    """Returns whose figures these are, as benchmarks.csv says, and the test sets of the field."""
     path = folder / BENCHMARKS_NAME
     try:
-        told = pd.read_csv(path)["conditions"]
+        table = pd.read_csv(path)[["benchmark", "conditions"]]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: missing or no such table; run `dvc repro` to make it") from error
-    return next((text for text in told if str(text).endswith(" people")), "test sets alone")
+    is_own = table["conditions"].isin(HELD_OUT.values())
+    people = table.loc[is_own, "conditions"]
+    others = table.loc[~is_own, "benchmark"].drop_duplicates().tolist()
+    return str(people.iloc[0]) if len(people) else "test sets alone", others
 
 
 def tell_overlap(outcomes: Mapping[str, Outcome]) -> list[str]:

@@ -32,7 +32,19 @@ def test_full_disk_is_one_line(code: int, capsys: pytest.CaptureFixture[str]) ->
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.EIO, "x")])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOTDIR])
+def test_a_path_of_no_use_is_one_line(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        failing(OSError(code, os.strerror(code), "data/pool"))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: data/pool: {os.strerror(code)}; correct the path or its permissions\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), OSError(errno.EACCES, "x"), OSError(errno.EIO, "x")]
+)
 def test_other_errors_keep_their_trace(error: Exception) -> None:
     with pytest.raises(type(error)):
         failing(error)

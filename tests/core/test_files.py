@@ -43,6 +43,13 @@ def test_failure_leaves_the_old_directory(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
 
+def test_a_file_in_the_way_leaves_no_debris(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_debris_of_a_kill_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / ".out.partial").mkdir()
     (tmp_path / ".out.partial" / "half").write_text("x")

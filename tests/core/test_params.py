@@ -135,6 +135,13 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, words: list[str]) 
         assert word in str(caught.value)
 
 
+def test_params_that_are_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes("source: José\n".encode("latin-1"))
+    with pytest.raises(UserError, match="not valid YAML in UTF-8"):
+        load_params(path)
+
+
 def test_no_params_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no-such.yaml: no such params file"):
+    with pytest.raises(UserError, match=r"no-such.yaml: no such file"):
         load_params(tmp_path / "no-such.yaml")

@@ -67,7 +67,7 @@ def test_tar_with_folder_entries(make_folder: MakeFolder, tmp_path: Path) -> Non
 def test_hidden_files_and_notes_are_left_out(make_folder: MakeFolder) -> None:
     folder = make_folder()
     before = listing(folder)
-    for name in ("CREDIT.txt", ".DS_Store", "p0/.0.png.swp", "p0/._0.png"):
+    for name in ("CREDIT.txt", ".DS_Store", "p0/.0.png.swp", "p0/._0.png", "p0/Thumbs.db"):
         (folder / name).write_text("x")
     assert listing(folder) == before
 
@@ -77,7 +77,16 @@ def test_misplaced_file_is_named(make_folder: MakeFolder, name: str) -> None:
     folder = make_folder()
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("x")
-    with pytest.raises(UserError, match=f"faces: {name} is no <identity>/<image>"):
+    with pytest.raises(UserError, match=f"faces: {name}: no <identity>/<image>"):
+        listing(folder)
+
+
+def test_misplaced_files_are_named_together(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    for number in range(7):
+        (folder / "p0" / f"{number}.webp").write_text("x")
+    (folder / "p0" / "Thumbs.db").write_text("x")
+    with pytest.raises(UserError, match=r"[0-6]\.webp, .*\.webp and 2 more: no <identity>"):
         listing(folder)
 
 
@@ -122,7 +131,7 @@ def test_tar_member_of_negative_size(tmp_path: Path) -> None:
 def test_names_that_are_not_utf_8(make_folder: MakeFolder) -> None:
     source = make_folder()
     (source / "p0" / "M\udcfc.png").write_bytes(b"x")
-    with pytest.raises(UserError, match="no name in UTF-8"):
+    with pytest.raises(UserError, match="not in UTF-8"):
         listing(source)
 
 

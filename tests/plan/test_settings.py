@@ -35,7 +35,7 @@ def test_shares_of_people(settings: Settings) -> None:
 def test_too_few_test_people(settings: Settings) -> None:
     """14 people of 10 images: 9,100 pairs at 1e-3, but 2,275 pairs of templates at 1e-2."""
     fewer = replace(settings, prepare=settings.prepare.model_copy(update={"test": 14}))
-    with pytest.raises(UserError, match=r"^`pairs` is a headline .* only 9\.1 .*`prepare.test`"):
+    with pytest.raises(UserError, match=r"^`pairs` is .* only 9\.1 .*about 15 people\).*`prepare"):
         size_up(fewer, 40, 400)
     early = settings.evaluate.model_copy(update={"identities": "validation"})
     assert size_up(replace(fewer, evaluate=early), 40, 400).held_out_people == 8

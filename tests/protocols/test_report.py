@@ -91,6 +91,19 @@ def test_the_table_shows_headlines_gains_and_intervals(written: Path) -> None:
     assert set(pd.read_csv(written / "benchmarks.csv")["conditions"]) == {"validation people"}
 
 
+def test_the_table_tells_test_sets_and_a_single_seed_apart(written: Path, tmp_path: Path) -> None:
+    for name in ("benchmarks.csv", "operating_points.csv"):
+        table = pd.read_csv(written / name, dtype=str)
+        if "seed" in table:
+            table = table[table["seed"].isin(["0", "mean"])]
+        else:
+            table.loc[table["benchmark"] == "lowres", "conditions"] = "6000 pairs"
+        table.to_csv(tmp_path / name, index=False)
+    end = format_table(tmp_path).splitlines()[-2:]
+    assert "validation people; means over 1 seed(s), intervals over people; low" in end[0]
+    assert end[1] == "lowres: on whom and over what, see benchmarks.csv"
+
+
 def test_missing_or_foreign_metrics_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"operating_points\.csv: missing"):
         read_points(tmp_path)

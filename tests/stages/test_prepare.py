@@ -111,7 +111,7 @@ def test_too_few_test_people_are_told_while_validation_people_are_evaluated(
     outs = [tmp_path / "real", tmp_path / "validation", tmp_path / "test"]
     arguments = ["prepare", tmp_path / "orl", *outs, "--params", params]
     change(params, "  test: 15", "  test: 14")
-    with pytest.raises(UserError, match=r"`pairs` is a headline .* only 9\.1 .*`prepare.test`"):
+    with pytest.raises(UserError, match=r"`pairs` is .* only 9\.1 .*about 15 people\).*`prepare"):
         invoke(*arguments)
     change(params, "identities: test", "identities: validation")
     warning, line = invoke(*arguments).splitlines()

@@ -21,6 +21,7 @@ PARAMS: dict[str, Any] = {
         "validation_identities": ["s1", "s2"],
     },
     "train_fr": {"steps": 250, "augment": {"crop": 0.8}},
+    "evaluate": {"identities": "validation"},
 }
 STUDY: dict[str, Any] = {
     "name": "arms",
@@ -59,6 +60,7 @@ def test_arms_with_equal_params_share_their_experiments(tmp_path: Path) -> None:
         "seeds": [4],
         "prepare": PARAMS["prepare"] | {"split_seed": 3},
         "train_fr": {"steps": 500, "augment": {"crop": 0.5}},
+        "evaluate": {"identities": "validation"},
     }
     assert found.name == "arms"
 
@@ -87,6 +89,10 @@ def test_an_overlay_names_files_and_experiments_and_adapts_arms(tmp_path: Path) 
         ({"splits": []}, ["`splits`", "at least 1"]),
         ({"reference": "base"}, ["'base'", "is no arm", "twice"]),
         ({"confirm": True}, ["['real', 'mixed']"]),
+        (
+            {"confirm": True, "arms": {name: STUDY["arms"][name] for name in ("real", "mixed")}},
+            ["for test people", "validation", "set it to test"],
+        ),
         ({"name": "Arms!"}, ["`name` is 'Arms!'"]),
         ({"params": {"seeds": [1]}}, ["`seeds`", "remove it"]),
         ({"params": {"train_fr.stepz": 1}}, ["arm `real`", "`train_fr.stepz`", "correct it"]),
@@ -98,6 +104,15 @@ def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], words: list
     with pytest.raises(UserError) as caught:
         plan(tmp_path, STUDY | changes)
     assert all(word in str(caught.value) for word in ["study.yaml", *words]), caught.value
+
+
+def test_own_photographs_in_params_give_their_name(tmp_path: Path) -> None:
+    own = PARAMS | {"prepare": PARAMS["prepare"] | {"source": "data/raw/my faces.tar"}}
+    for name, content in (("params", own), ("study", STUDY)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    found = read_plan(tmp_path / "study.yaml", tmp_path / "params.yaml", None, None)
+    assert (found.data, found.name) == ("my_faces", "arms.my_faces")
+    assert found.experiments[0].name == "study-arms-my_faces-real-0"
 
 
 def test_another_reference_has_files_of_its_own_and_the_same_experiments(tmp_path: Path) -> None:
