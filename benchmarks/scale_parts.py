@@ -28,8 +28,7 @@ from auggen.diffusion.conditioning import ConditionLayer
 from auggen.diffusion.samplers import SamplerConfig
 from auggen.faces.decode import encode_png, to_unit
 from auggen.faces.images import make_batches, on_disk
-from auggen.faces.manifest import read_manifest
-from auggen.faces.shards import open_face_set
+from auggen.faces.shards import open_face_set, read_face_set
 from auggen.recognition.backbones import build_backbone
 from auggen.recognition.checkpoint import save_recogniser
 from auggen.recognition.margins import MarginHead, shares_source
@@ -38,7 +37,7 @@ from auggen.synthesis.generation import Generator, draw_batch, drawn_images
 from auggen.synthesis.pool import choose_sources, plan_pool, write_pool
 
 SIZE, PATCHES, BATCH = 112, 7, 128
-IMAGES_PER_PERSON, IMAGES_PER_CLASS = 10, 25
+IMAGES_PER_PERSON, IMAGES_PER_CLASS, START = 10, 25, 2.0
 REAL_CLASSES, MIXED_CLASSES = 10_572, 20_000
 WIDTHS = {"condition_layer": 768, "margin_head": 512}
 
@@ -75,23 +74,24 @@ def stub_network(x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
 
 
 def synthesize(real_dir: Path, out: Path, num_images: int) -> None:
-    """Draws a pool with the stub in the network's place."""
+    """Draws a pool, begun from photographs, with the stub in the network's place."""
     sampler = SamplerConfig(
-        kind="heun", num_steps=2, sigma_min=0.01, sigma_max=40.0, rho=7.0, guidance=1.0,
+        kind="heun", num_steps=2, sigma_min=0.01, sigma_max=START, rho=7.0, guidance=1.0,
         precision="fp32",
     )  # fmt: skip
     config = SynthesizeConfig(
         mixing="condition", pair_rule="random", num_classes=num_images // IMAGES_PER_CLASS,
-        images_per_class=IMAGES_PER_CLASS, anew_images=0, start_sigma=0.0, batch_size=BATCH, seed=0,
-        sampler=sampler,
+        images_per_class=IMAGES_PER_CLASS, anew_images=0, start_sigma=START,
+        batch_size=BATCH, seed=0, sampler=sampler,
     )  # fmt: skip
-    real = read_manifest(real_dir)
+    faces = read_face_set(real_dir)
+    real = faces.manifest
     sources = choose_sources(config, real.num_classes, Tensor)
     recipe = plan_pool(config, sources, 0.7, 0.7)
     run = Accelerator(cpu=True)
     shape = (3, SIZE, SIZE)
     generator = Generator(
-        stub_network, real.num_classes, shape, "condition", BATCH, sampler, run.device
+        stub_network, real.num_classes, shape, "condition", BATCH, sampler, run.device, faces.images
     )
     draw = partial(draw_batch, generator)
     with (
