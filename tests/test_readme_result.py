@@ -14,6 +14,10 @@ EVIDENCE = (ROOT / "docs" / "evidence.md").read_text()
 CONFIRMED = json.loads((ROOT / "metrics" / "studies" / "default.json").read_text())
 MARKS = {"orl": "orl", "pie68_32": "pie", "gt50_40x30": "gt50"}
 OTHERS = (("pairs", "tar_at_far_1e-3"), ("templates", "mean_tar"), ("lowres", "rank_1"))
+RIVALS = (
+    "real", "real_twice", "classical", "pixel", "mixed_alone", "anew_alone", "anew_twice",
+    "d_repro", "scoremix", "scoremix_photograph",
+)  # fmt: skip
 NAMES = {"mean_tar": "mean TAR", "rank_1": "rank 1"}
 
 
@@ -52,6 +56,23 @@ def test_every_confirmed_figure_is_a_row_of_the_evidence(name: str) -> None:
         for metric, figure in CONFIRMED[name][benchmark].items():
             label = NAMES.get(metric) or f"TAR at {metric.rpartition('_')[2]}"
             assert f"| `{benchmark}` {label} | {' | '.join(cells(figure))} |" in block
+
+
+def test_every_rival_is_a_row_of_the_evidence() -> None:
+    block = EVIDENCE.split("<!-- rivals -->")[1].split("<!-- /rivals -->")[0]
+    rows = [line for line in block.splitlines() if line.startswith("| ")][1:]
+    files = [ROOT / "metrics" / "studies" / f"rivals{name}.json" for name in (".pie68_32", "")]
+    arms = [json.loads(file.read_text())["arms"] for file in files]
+    assert {*arms[0], *arms[1]} == {"mixed", *RIVALS}
+    for row, name in zip(rows, RIVALS, strict=True):
+        shown = [
+            " ".join(cells({"real": 0, "mixed": 0} | found[name][benchmark][metric])[2:])
+            if name in found
+            else "-"
+            for found in arms
+            for benchmark, metric in (("pairs", "mean_tar"), *OTHERS[1:])
+        ]
+        assert row.strip("| ").split(" | ")[1:] == shown
 
 
 def test_the_map_from_paper_to_code_names_existing_files() -> None:
