@@ -52,7 +52,7 @@ class Arm(Section):
     set: Changes
     """Params that differ from params.yaml; arms whose params come out equal share experiments."""
     x: float | None = None
-    """Position on a curve; an arm without one is drawn as a bar."""
+    """Position on a curve, whose axis is the study's `x_name`; an arm without one is a bar."""
 
 
 class Study(Section):
@@ -70,6 +70,8 @@ class Study(Section):
     """Seeds of each model."""
     reference: Name
     """The arm that gains are taken against."""
+    x_name: str = ""
+    """What the arms' `x` is, for the curve's axis."""
     confirm: bool = False
     """Whether the result, on test people, goes to metrics/studies/default.json; the arms are `real`
     and `mixed`."""

@@ -12,7 +12,7 @@ from studies.config import Plan, get_param
 from studies.costs import count_compute
 from studies.experiments import cpu_minutes
 from studies.figures import Gain, Key, Measured
-from studies.plots import draw_study
+from studies.plots import draw_confirmed, draw_study
 
 DEFAULT_NAME = "default.json"
 """The confirmed result, by data set."""
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> None:
-    """Writes <name>.csv, .json and .png and, for a confirming study, updates default.json."""
+    """Writes <name>.csv, .json, .png and, for a confirming study, updates default.json, .png."""
     name = outcome.plan.name
     text = values_table(outcome).to_csv(
         index=False, float_format=f"%.{_DECIMALS}f", lineterminator="\n"
@@ -43,7 +43,9 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     if outcome.plan.study.confirm:
         path = folder / DEFAULT_NAME
         known = read_json(path) if path.exists() else {}
-        write_json(path, known | {outcome.plan.data: confirmed(outcome)})
+        known |= {outcome.plan.data: confirmed(outcome)}
+        write_json(path, known)
+        draw_confirmed(known, path.with_suffix(".png"))
 
 
 def values_table(outcome: Outcome) -> pd.DataFrame:

@@ -96,12 +96,28 @@ def test_a_confirmed_result_joins_those_of_other_data(outcome: Outcome, tmp_path
 
 def test_curve_of_arms_with_x(outcome: Outcome, tmp_path: Path) -> None:
     arms: dict[str, Any] = STUDY["arms"]  # type: ignore[assignment]
-    study = Study.model_validate(STUDY | {"arms": arms | {"mixed": arms["mixed"] | {"x": 2.0}}})
-    plan = Plan(study, "orl", outcome.plan.experiments, outcome.plan.by_arm)
-    write_outcome(outcome, tmp_path / "bars")
-    write_outcome(Outcome(plan, outcome.measured, outcome.gains), tmp_path / "curve")
-    bars, curve = (tmp_path / kind / "confirm.png" for kind in ("bars", "curve"))
-    assert bars.read_bytes() != curve.read_bytes()
+    by_arm = outcome.plan.by_arm | {"more": outcome.plan.by_arm["mixed"]}
+    measured = outcome.measured | {"more": outcome.measured["mixed"]}
+    gains = outcome.gains | {"more": outcome.gains["mixed"]}
+    pictures = set()
+    for x in ({}, {"x": 2.0}):
+        added = dict.fromkeys(("mixed", "more"), arms["mixed"] | x)
+        study = Study.model_validate(STUDY | {"confirm": False, "arms": arms | added})
+        plan = Plan(study, "orl", outcome.plan.experiments, by_arm)
+        write_outcome(Outcome(plan, measured, gains), tmp_path)
+        pictures.add((tmp_path / "confirm.png").read_bytes())
+    assert len(pictures) == 2
+
+
+def test_sets_with_other_figures_share_a_picture(outcome: Outcome, tmp_path: Path) -> None:
+    write_outcome(outcome, tmp_path)
+    alone = (tmp_path / "default.png").read_bytes()
+    assert alone.startswith(b"\x89PNG")
+    known = json.loads((tmp_path / "default.json").read_text())
+    other = {"num_splits": 1, "lowres": {"rank_5": known["orl"]["lowres"]["rank_1"]}}
+    (tmp_path / "default.json").write_text(json.dumps({"faces": other}))
+    write_outcome(outcome, tmp_path)
+    assert (tmp_path / "default.png").read_bytes() != alone
 
 
 def test_texts(outcome: Outcome, tmp_path: Path) -> None:
