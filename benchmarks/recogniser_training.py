@@ -1,4 +1,8 @@
-"""Our recogniser's training against a plain PyTorch loop that decodes and augments with PIL."""
+"""Our recogniser's training against a plain PyTorch loop that decodes and augments with PIL.
+
+A round is the pilot's whole training, with what ours does but once (start, checkpoints, writing
+the model).
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +20,6 @@ from auggen.recognition.config import AugmentConfig, TrainConfig
 from auggen.recognition.training import build_recogniser, train_recogniser
 from auggen.recognition.training_data import TrainingData, read_training_data
 from benchmarks.contenders import PARAMS, SEED, Contender, training_folder, use_all_cores
-
-STEPS = 30
 
 
 class PngFolder(Dataset[tuple[Tensor, int]]):
@@ -107,11 +109,10 @@ def ours(scratch: Path, *, bf16: bool = False) -> Contender:
         config = config.model_copy(update={"precision": "bf16"})
     folder = training_folder(scratch)
     data = read_training_data(folder)
-    short = config.model_copy(update={"steps": STEPS, "epochs": 0.0, "checkpoint_every": STEPS})
 
     def run() -> int:
-        train_recogniser(data, short, SEED, scratch / "model", folder)
-        return STEPS * config.batch_size
+        train_recogniser(data, config, SEED, scratch / "model", folder)
+        return config.num_steps(len(data.labels)) * config.batch_size
 
     return Contender(run)
 
@@ -123,7 +124,8 @@ def plain(scratch: Path, *, workers: int) -> Contender:
     use_all_cores()
     model, _ = build_recogniser(config, data, SEED)
     images = PngFolder(scratch / "png", data, config.augment)
-    sampler = RandomSampler(images, replacement=True, num_samples=STEPS * config.batch_size)
+    steps = config.num_steps(len(data.labels))
+    sampler = RandomSampler(images, replacement=True, num_samples=steps * config.batch_size)
     loader = DataLoader(
         images,
         batch_size=config.batch_size,
@@ -138,9 +140,7 @@ def plain(scratch: Path, *, workers: int) -> Contender:
         weight_decay=config.weight_decay,
         nesterov=config.momentum > 0,
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, config.num_steps(len(data.labels))
-    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     margin = torch.full((config.batch_size,), config.margin)
 
     def run() -> int:
@@ -151,7 +151,7 @@ def plain(scratch: Path, *, workers: int) -> Contender:
             loss.backward()
             optimizer.step()
             schedule.step()
-        return STEPS * config.batch_size
+        return steps * config.batch_size
 
     return Contender(run, {"workers": workers})
 

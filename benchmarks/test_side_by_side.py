@@ -51,12 +51,12 @@ def test_synthesis(benchmark: BenchmarkFixture) -> None:
 def test_recogniser_training(benchmark: BenchmarkFixture) -> None:
     peers = ["plain_2_workers", "plain_0_workers"]
     with Turns("recogniser_training", ["ours", "bf16", *peers]) as turns:
-        measure(benchmark, turns, rounds=5)
+        measure(benchmark, turns, rounds=3)
         best = max(peers, key=turns.images_per_second)
         entry = turns.entry(
             best,
-            "images/s of the stage's training against a plain PyTorch loop with PIL decoding and "
-            "augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers); "
+            "images/s of the pilot's whole training against a plain PyTorch loop with PIL decoding "
+            "and augmentation, same backbone, fp32 (the faster of 0 and 2 loader workers); "
             "`ratio_bf16`: ours with `train_fr.precision: bf16`",
         )
         speed = turns.images_per_second("bf16")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from auggen.core.errors import UserError, run_stage
+from auggen.core.params import tell_faults
 from auggen.protocols.config import EvaluateConfig
 from studies.config import Plan, read_plan
 from studies.experiments import LOG_DIR, check_cached, check_committed, finished, run_experiment
@@ -30,6 +32,7 @@ Log = Annotated[bool, typer.Option("--log", help="append the result to LOG.md")]
 def run(study: StudyFile, overlay: With = None, data: Data = None, log: Log = False) -> None:
     """Run what is missing of a study, one experiment after the other, then aggregate it."""
     plan = read_plan(study, PARAMS, overlay, data)
+    _read_benchmarks(plan)
     check_committed()
     done = finished(plan)
     todo = [experiment for experiment in plan.experiments if experiment.name not in done]
@@ -90,12 +93,7 @@ def _aggregate(plan: Plan, log: bool, command: str) -> None:
             f"{plan.name}: the reference arm `{plan.study.reference}` is not done; run "
             "`python -m studies run`"
         )
-    config = EvaluateConfig.model_validate(plan.experiments[0].params["evaluate"])
-    if not config.held_out:
-        raise UserError(
-            f"{plan.name}: `evaluate.benchmarks` has test sets of the field alone, and a study "
-            "compares on held-out people; add `pairs`, `templates` or `lowres`"
-        )
+    config = _read_benchmarks(plan)
     if others := [row.name for row in config.external]:
         print(f"left out: {', '.join(others)}; test sets are in each experiment's own metrics")
     measured = measure_arms(plan, complete, done, config.held_out)
@@ -109,6 +107,19 @@ def _aggregate(plan: Plan, log: bool, command: str) -> None:
     print(f"\nFor LOG.md:\n\n{entry}")
     if log:
         append_log(LOG, entry)
+
+
+def _read_benchmarks(plan: Plan) -> EvaluateConfig:
+    try:
+        config = EvaluateConfig.model_validate(plan.experiments[0].params["evaluate"])
+    except ValidationError as error:
+        raise UserError(f"{plan.name}: {tell_faults(error, 'evaluate')}") from error
+    if not config.held_out:
+        raise UserError(
+            f"{plan.name}: `evaluate.benchmarks` has test sets of the field alone, and a study "
+            "compares on held-out people; add `pairs`, `templates` or `lowres`"
+        )
+    return config
 
 
 def _command(

@@ -62,6 +62,12 @@ def test_against_measured(asked: list[object], tmp_path: Path) -> None:
     assert len(asked) == 2
 
 
+def test_a_comparison_is_no_json(asked: list[object]) -> None:
+    with pytest.raises(UserError, match="leave out --json, or --against"):
+        run(*TOY, *SIZE, "--json", "--against", "times.csv")
+    assert asked == []
+
+
 def test_half_a_size(asked: list[object]) -> None:
     with pytest.raises(UserError, match="belong together"):
         run(*TOY, "--people", "40")
