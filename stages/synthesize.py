@@ -1,6 +1,7 @@
 """Searches the mixing weights; draws the pool of mixed identities and of real ones anew.
 
-Params may have changed since `prepare`: a wrong value of any section stops both commands first.
+Params may have changed since `prepare`: a wrong value of any section, and a ratio beyond the pool,
+stop both commands first.
 """
 
 import json
@@ -10,8 +11,7 @@ import typer
 
 from auggen.core.errors import run_stage
 from auggen.faces.manifest import read_manifest
-from auggen.plan.settings import read_settings
-from auggen.synthesis.pool import check_pool
+from auggen.plan.settings import check_run, read_settings
 from auggen.synthesis.runs import Models, run_search, run_synthesis
 from auggen.synthesis.search_files import read_weights
 
@@ -30,6 +30,8 @@ def search(
 ) -> None:
     """Find the weights (alpha, beta) of a mixed condition."""
     settings = read_settings(params)
+    faces = read_manifest(real_dir)
+    check_run(settings, faces.num_classes, faces.num_images)
     config, pool = settings.search, settings.synthesize
     batch_size, sampler = pool.batch_size, pool.sampler
     models = Models(real_dir, generator_dir, recogniser_dir)
@@ -56,10 +58,12 @@ def synthesize(
     dry_run: bool = typer.Option(False, help="print the resolved config, check inputs, stop"),
 ) -> None:
     """Draw the pool: images of mixed identities, and of real ones anew."""
-    config = read_settings(params).synthesize
+    settings, faces = read_settings(params), read_manifest(real_dir)
+    check_run(settings, faces.num_classes, faces.num_images)
+    config = settings.synthesize
     models = Models(real_dir, generator_dir, recogniser_dir)
     if dry_run:
-        check_pool(config, models.check().num_classes)
+        models.check()
         weights = read_weights(search_dir)
         resolved = config.model_dump() | {"alpha": weights.alpha, "beta": weights.beta}
         print(json.dumps(resolved, indent=2))

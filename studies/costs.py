@@ -10,7 +10,7 @@ _NETWORKS = {"condition": 1, "score": 2}
 
 
 def evaluations_per_image(params: dict[str, Any]) -> int:
-    """Returns the generator's evaluations for one image of the pool: solver, mixing, guidance."""
+    """Returns the generator's evaluations for one image of a mix: solver, mixing, guidance."""
     sampler = SamplerConfig.model_validate(params["synthesize"]["sampler"])
     calls = sampler.num_steps if sampler.kind == "dpmpp" else 2 * sampler.num_steps - 1
     guided = 1 if sampler.guidance == 1.0 else 2
@@ -20,13 +20,15 @@ def evaluations_per_image(params: dict[str, Any]) -> int:
 def count_compute(experiment: Experiment, model: Model) -> dict[str, int]:
     """Returns recogniser updates of one model, and evaluations an image and for the pool.
 
-    Updates are 0 where `train_fr.epochs` counts instead.
+    Updates are 0 where `train_fr.epochs` counts instead. A person drawn anew needs one network
+    call where a mix of scores needs two.
     """
     settings = experiment.params["synthesize"]
     each = evaluations_per_image(experiment.params) if model == "mixed" else 0
-    images = settings["num_classes"] * settings["images_per_class"] + settings["anew_images"]
+    mixes = settings["num_classes"] * settings["images_per_class"]
+    once = each // max(1, _NETWORKS.get(settings["mixing"], 0))
     return {
         "recogniser_updates": experiment.params["train_fr"]["steps"],
         "evaluations_per_image": each,
-        "evaluations": each * images,
+        "evaluations": each * mixes + once * settings["anew_images"],
     }

@@ -22,7 +22,7 @@ from auggen.core.errors import UserError
 from auggen.core.files import read_json, write_json
 from studies.config import SEEDS_KEY, Experiment, Plan, get_param
 
-CODE = ("auggen", "stages", "dvc.yaml")
+CODE = ("auggen", "stages", "dvc.yaml", "requirements.lock")
 """What an experiment's code is, as git sees it."""
 LOG_DIR = Path(".dvc", "tmp", "studies")
 """What each run printed and took; no result depends on it."""

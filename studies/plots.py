@@ -58,7 +58,7 @@ def draw_confirmed(results: dict[str, Any], path: Path) -> None:
         }
         for data, result in results.items()
     }
-    _save(_forest(rows, "gain of mixed over real, points, 95 % interval over people"), path)
+    _save(_forest(rows, "gain of mixed over real, points, 95 % interval"), path)
 
 
 def _forest(series: dict[str, dict[Key, Ends]], title: str) -> Figure:

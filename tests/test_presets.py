@@ -159,7 +159,8 @@ def test_dry_run(
 ) -> None:
     monkeypatch.chdir(run_folder)
     monkeypatch.setattr(stages.train_generator, "build_denoiser", on_meta)
-    monkeypatch.setattr(stages.train_generator, "check_run", lambda *_: None)  # four people
+    for checked in (stages.train_generator, stages.synthesize):
+        monkeypatch.setattr(checked, "check_run", lambda *_: None)  # four people
     before = sorted(run_folder.iterdir())
     script, words = COMMANDS[stage]
     params = [] if stage == "unpack" else ["--params", str(preset)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from auggen.core.devices import Precision
 from auggen.core.errors import UserError
@@ -55,6 +55,15 @@ class GeneratorConfig(Section):
     """Updates between two savings of the resume state; does not change the result."""
     seed: int
     """Of the initial weights and of every batch."""
+
+    @model_validator(mode="after")
+    def _falls_after_warmup(self) -> "GeneratorConfig":
+        if self.steps <= self.warmup_steps:
+            raise ValueError(
+                f"`warmup_steps` is {self.warmup_steps} of {self.steps} updates, so the rate would "
+                "not fall; lower it"
+            )
+        return self
 
 
 def check_levels(

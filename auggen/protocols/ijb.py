@@ -21,6 +21,7 @@ from auggen.protocols.config import TemplatesRow
 from auggen.protocols.ijb_bootstrap import people_of_templates, weighted_tars
 from auggen.protocols.ijb_lists import IjbImages, Search, TemplatePairs
 from auggen.protocols.outcome import Fact, Outcome, unit_weights
+from auggen.protocols.trials import RETRAIN
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 FPIRS = (1e-2, 1e-1)
@@ -36,7 +37,7 @@ def pool_images(
         UserError: an embedding is not finite.
     """
     if not bool(torch.isfinite(embeddings).all()):
-        raise UserError("the model gives embeddings that are NaN or infinite: retrain it")
+        raise UserError(f"the model gives embeddings that are NaN or infinite: {RETRAIN}")
     scores = images.scores if row.detector_score else np.ones(len(images.scores))
     weights = media_weights(images.templates, images.media, scores)
     size = len(images.names)

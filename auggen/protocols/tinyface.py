@@ -18,6 +18,7 @@ from auggen.measures.identification import mate_ranks
 from auggen.protocols.mat_file import read_mat
 from auggen.protocols.outcome import Outcome, unit_weights
 from auggen.protocols.pair_lists import inside
+from auggen.protocols.trials import RETRAIN
 
 RANKS = (1, 5, 20)
 NOBODY = -1
@@ -112,5 +113,5 @@ def normalise_embeddings(embeddings: Float[Tensor, "m d"]) -> Float[Tensor, "m d
     """L2-normalises in float32. Raises UserError if an embedding is zero or not finite."""
     norms = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
     if not bool(torch.isfinite(norms).all()) or bool((norms == 0).any()):
-        raise UserError("the model gives embeddings that are zero, NaN or infinite: retrain it")
+        raise UserError(f"the model gives embeddings that are zero, NaN or infinite: {RETRAIN}")
     return embeddings.div(norms)

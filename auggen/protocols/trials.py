@@ -17,6 +17,8 @@ from auggen.core.errors import UserError
 
 VERIFICATION_COLUMNS = ["score", "is_same", "person_a", "person_b"]
 IDENTIFICATION_COLUMNS = ["person", "rank"]
+RETRAIN = "its training went wrong; lower `train_fr.learning_rate` and run `dvc repro`"
+"""What to do about a model whose embeddings are no numbers."""
 _ROWS_PER_BLOCK = 256
 
 
@@ -41,10 +43,7 @@ def normalise_rows(embeddings: Float[Tensor, "n d"]) -> Float[np.ndarray, "n d"]
     rows = embeddings.detach().cpu().numpy().astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or (norms == 0).any():
-        raise UserError(
-            "the model gives embeddings that are zero, NaN or infinite: its training went wrong; "
-            "lower `train_fr.learning_rate` and run `dvc repro`"
-        )
+        raise UserError(f"the model gives embeddings that are zero, NaN or infinite: {RETRAIN}")
     return np.asarray(rows / norms)
 
 

@@ -91,11 +91,6 @@ class Backbone(nn.Module):
         return out
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Returns the number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
 def build_backbone(
     kind: str,
     *,

@@ -20,11 +20,12 @@ def load_recogniser(folder: Path) -> Backbone:
     tensors, meta = load_tensors(folder / _FILE)
     if "backbone" not in meta:
         raise UserError(f"{folder / _FILE}: not a face recogniser; run `dvc repro`")
-    backbone = build_backbone(**meta["backbone"], seed=0)
     try:
+        backbone = build_backbone(**meta["backbone"], seed=0)
         backbone.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"{folder / _FILE}: weights do not fit its own description ({error})"
+            f"{folder / _FILE}: weights do not fit its own description ({error}); delete it and "
+            "run `dvc repro`"
         ) from error
     return backbone.eval()

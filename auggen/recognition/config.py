@@ -72,6 +72,11 @@ class TrainConfig(Section):
     def _one_length(self) -> "TrainConfig":
         if (self.steps > 0) == (self.epochs > 0):
             raise ValueError("set exactly one of `steps` and `epochs` above 0")
+        if 0 < self.steps <= self.warmup_steps:
+            raise ValueError(
+                f"`warmup_steps` is {self.warmup_steps} of {self.steps} updates, so the rate would "
+                "not fall; lower it"
+            )
         return self
 
     def num_steps(self, num_images: int) -> int:

@@ -119,10 +119,10 @@ class _Batches:
     def __init__(
         self, data: TrainingData, config: TrainConfig, seed: int, steps: int, rank: int, world: int
     ) -> None:
-        if config.batch_size % world:
+        if config.batch_size % world or config.batch_size < 2 * world:
             raise UserError(
                 f"train_fr.batch_size is {config.batch_size}: make it a multiple of the "
-                f"{world} processes"
+                f"{world} processes, with two images or more for each"
             )
         self._data, self._config, self._seed = data, config, seed
         self._sources = data.sources

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.files import read_json
+from auggen.core.params import tell_faults
 from auggen.core.seeds import torch_generator
 from auggen.faces.images import ImageRows, JoinedImages
 from auggen.faces.shards import read_face_set
@@ -70,7 +71,11 @@ def read_training_data(folder: Path) -> TrainingData:
         real.manifest.image_size,
         real.manifest.channels,
     ):
-        raise UserError(f"{folder}/synthetic: image shape differs from the real images'")
+        raise UserError(
+            f"{folder}/synthetic: images are {pool.manifest.image_size} pixels with "
+            f"{pool.manifest.channels} channels, the real ones {real.manifest.image_size} with "
+            f"{real.manifest.channels}; run `dvc repro`"
+        )
     labels = torch.tensor(joint_labels(table, real.num_classes))
     mixed_sources = mixed_classes(table)[["source_i", "source_j"]].to_numpy()
     return TrainingData(
@@ -87,7 +92,7 @@ def _read_plan(path: Path) -> MixingPlan:
     try:
         return MixingPlan.model_validate(read_json(path))
     except ValidationError as error:
-        raise UserError(f"{path}: {error}; run `dvc repro select`") from error
+        raise UserError(f"{path}: {tell_faults(error)}; run `dvc repro select`") from error
 
 
 class BatchPlan:

@@ -116,7 +116,8 @@ def _draw(generator: Generator, recipe: Recipe) -> UInt8[Tensor, "n c h w"]:
     i, j = to_device(recipe.source_i, device), to_device(recipe.source_j, device)
     alpha, beta = to_device(recipe.alpha, device), to_device(recipe.beta, device)
     guidance = generator.sampler.guidance
-    if generator.mixing == "score":
+    mixes = bool((recipe.source_i != recipe.source_j).any())
+    if generator.mixing == "score" and mixes:  # one person drawn anew needs one score
         one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
         c_i = mix_conditions(i, i, one, zero, width)
         c_j = mix_conditions(j, j, one, zero, width)

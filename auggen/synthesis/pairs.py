@@ -50,7 +50,7 @@ def sample_identity_pairs(
             f"`{field}` is {num_pairs}, but {num_classes} real identities give only {available} "
             f"distinct pairs; set it to {available} or less, or add identities"
         )
-    if rule == "random":
+    if rule == "random" or num_pairs == 0:
         return _random_pairs(num_pairs, num_classes, seed)
     if centres is None:
         raise ValueError(f"pair rule {rule} needs the class centres")

@@ -118,7 +118,7 @@ def run_search(
         embed = models.embedder(batch_size, accelerator.device)
         people = meet_people(embed, real.images, real.labels, real.num_classes, held_out.images)
         images = torch.stack(list(drawn))
-        result = search_mixing_weights(config, people, pairs, lambda _: images, embed)
+        result = search_mixing_weights(config, people, pairs, images, embed)
         with atomic_directory(out) as folder:
             pictures = [
                 [_portrait(real, i), _portrait(real, j), *mixes]
@@ -126,9 +126,12 @@ def run_search(
             ]
             write_search(folder, config, result, pictures)
     rejected = int(result.grid["rejected"].sum())
+    edge = {min(config.grid), max(config.grid)} & {result.alpha, result.beta}
+    where = ", at the edge of `search.grid`" if config.mode == "grid" and edge else ""
     return (
-        f"alpha {result.alpha:g}, beta {result.beta:g} ({config.mode}; {len(result.grid)} points, "
-        f"{rejected} rejected, m_total {result.grid['m_total'][result.grid['chosen']].item():.3f})"
+        f"alpha {result.alpha:g}, beta {result.beta:g}{where} ({config.mode}; {len(result.grid)} "
+        f"points, {rejected} rejected, "
+        f"m_total {result.grid['m_total'][result.grid['chosen']].item():.3f})"
     )
 
 

@@ -120,7 +120,7 @@ def search_mixing_weights(
     config: SearchConfig,
     people: RealPeople,
     pairs: Int64[Tensor, "p 2"],
-    generate: Callable[[Recipe], Tensor],
+    drawn: UInt8[Tensor, "n c h w"],
     embed: Callable[[Images], Tensor],
 ) -> SearchResult:
     """Judges every grid point and chooses the best m_total among those that draw nobody else.
@@ -129,14 +129,13 @@ def search_mixing_weights(
         config: section `search`.
         people: what the judge knows of real people.
         pairs: source pairs, the same for every point.
-        generate: draws a recipe's images, uint8 [n c h w]; called once.
+        drawn: the images of `plan_search`.
         embed: M_orig: uint8 images -> embeddings [n d], of any length.
 
     Raises:
         UserError: every point of the grid is rejected.
     """
     points = grid_points(config)
-    drawn = generate(plan_search(config, pairs))
     images = drawn.reshape(len(points), -1, *drawn.shape[1:])
     judged = [
         {"alpha": alpha, "beta": beta} | judge_point(normalise(embed(part)), people, pairs)

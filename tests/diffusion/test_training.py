@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from auggen.core.checkpoints import load_tensors, save_tensors
 from auggen.core.devices import start_accelerator
@@ -161,6 +162,8 @@ def test_learning_rate_rises_then_falls_to_zero(config: GeneratorConfig) -> None
     assert rates[9] == rates[10] == 0.01
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[100] == pytest.approx(0.0)
+    with pytest.raises(ValidationError, match="`warmup_steps` is 6 of 6 updates"):
+        GeneratorConfig.model_validate(config.model_dump() | {"warmup_steps": 6})
 
 
 def test_a_batch_that_does_not_divide_is_refused(

@@ -5,11 +5,13 @@ from itertools import pairwise
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from pydantic import ValidationError
 
-from auggen.core.checkpoints import load_tensors
+from auggen.core.checkpoints import load_tensors, save_tensors
 from auggen.core.errors import UserError
 from auggen.recognition import training
 from auggen.recognition.checkpoint import load_recogniser
+from auggen.recognition.config import TrainConfig
 from auggen.recognition.training import build_recogniser, learning_rate_factor, train_recogniser
 
 
@@ -146,3 +148,18 @@ def test_truncated_or_foreign_models_are_named(tmp_path, real_data, config, real
         load_recogniser(tmp_path / "m")
     with pytest.raises(UserError, match="no such checkpoint"):
         load_recogniser(tmp_path / "nowhere")
+    save_tensors(file, {}, {"backbone": {"kind": "small"}})
+    with pytest.raises(UserError, match=r"do not fit its own description .*run `dvc repro`"):
+        load_recogniser(tmp_path / "m")
+
+
+@pytest.mark.parametrize(("batch_size", "world"), [(9, 2), (2, 2)])
+def test_every_process_has_two_images_or_more(real_data, config, batch_size, world):
+    odd = config.model_copy(update={"batch_size": batch_size})
+    with pytest.raises(UserError, match=rf"batch_size is {batch_size}: make it a multiple of"):
+        training._Batches(real_data, odd, 0, 6, 0, world)
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused(config):
+    with pytest.raises(ValidationError, match="`warmup_steps` is 6 of 6 updates"):
+        TrainConfig.model_validate(config.model_dump() | {"warmup_steps": 6})

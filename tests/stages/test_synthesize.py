@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 
 PEOPLE = 5
 PARAMS: dict[str, Any] = {
+    "mix_ratio": 0.0,
     "search": {
         "mode": "grid",
         "alpha": 0.7,
@@ -132,6 +133,7 @@ def searched(project: Path) -> Path:
         where = places(project, "search", project / "search")
         line = invoke("search", *where, "--params", project / "params.yaml")
     assert line.startswith("search: ")
+    assert "at the edge of `search.grid`" in line  # of two values each is an end
     assert line.count("\n") == 1
     return project
 
@@ -276,7 +278,7 @@ def test_generator_of_other_people(
 def test_more_classes_than_pairs_writes_nothing(searched: Path, tmp_path: Path) -> None:
     params = changed(searched, tmp_path, "synthesize", num_classes=11)
     where = places(searched, "synthesize", tmp_path / "out")
-    with pytest.raises(UserError, match=r"`synthesize.num_classes` is 11.*only 10"):
+    with pytest.raises(UserError, match=r"`synthesize.num_classes` is 11.*give 10 pairs"):
         invoke("synthesize", *where, "--params", params)
     assert not (tmp_path / "out").exists()
 
@@ -287,6 +289,9 @@ def test_a_fault_of_a_later_stage_stops_it_first(
 ) -> None:
     params = changed(searched, tmp_path, "select", rule="blanced")
     with pytest.raises(UserError, match=r"`select\.rule` is 'blanced'"):
+        invoke(command, *places(searched, command, tmp_path / "out"), "--params", params)
+    params = changed(searched, tmp_path, "select", images_per_class=1, anew_ratio=2.0)
+    with pytest.raises(UserError, match=r"`select\.anew_ratio` 2 asks for 6 images.*pool has 0"):
         invoke(command, *places(searched, command, tmp_path / "out"), "--params", params)
     assert not (tmp_path / "out").exists()
 

@@ -154,5 +154,6 @@ def test_evaluations_per_image(root: Path, sampler: Any, mixing: str, expected: 
     assert evaluations_per_image(params) == expected
     params["synthesize"] |= {"num_classes": 7, "images_per_class": 3, "anew_images": 4}
     asked = Experiment("x", 0, {}, params, ["mixed"])
-    assert count_compute(asked, "mixed")["evaluations"] == expected * 25
+    anew = expected // 2 if mixing == "score" else expected
+    assert count_compute(asked, "mixed")["evaluations"] == expected * 21 + anew * 4
     assert count_compute(asked, "real")["evaluations"] == 0

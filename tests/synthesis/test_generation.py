@@ -91,6 +91,22 @@ def test_score_mixing_takes_two_evaluations(generator: Generator) -> None:
     assert all(c.sum(1).eq(1).all() for c in calls[once:])
 
 
+def test_a_person_drawn_anew_takes_one_evaluation_under_score_mixing(generator: Generator) -> None:
+    calls: list[Tensor] = []
+
+    def network(x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        calls.append(condition)
+        return generator.network(x, sigma, condition)
+
+    people = torch.arange(4)
+    anew = Recipe(people, people, torch.ones(4), torch.zeros(4), recipe(4).seed)
+    images = draw_batch(replace(generator, network=network), anew)
+    once = len(calls)
+    scored = draw_batch(replace(generator, network=network, mixing="score"), anew)
+    assert len(calls) == 2 * once
+    assert torch.equal(scored, images)
+
+
 def test_drawing_may_start_from_photographs(generator: Generator, sampler: SamplerConfig) -> None:
     """Under hardly any noise a denoiser that changes nothing hands the photograph back."""
     photographs = torch.randint(256, (9, 1, 4, 4), generator=torch.Generator().manual_seed(0))

@@ -99,7 +99,9 @@ def test_closed_form_of_one_point() -> None:
 def test_best_m_total_is_chosen() -> None:
     config = make_config()
     pairs = search_pairs(config, NUM_CLASSES)
-    result = search_mixing_weights(config, people(0.5), pairs, draw, embed)
+    result = search_mixing_weights(
+        config, people(0.5), pairs, draw(plan_search(config, pairs)), embed
+    )
     grid = result.grid
     assert not grid["rejected"].any()
     best = grid.loc[grid["m_total"].idxmax()]
@@ -121,7 +123,9 @@ def test_points_that_draw_other_people_are_rejected() -> None:
 
     config = make_config()
     pairs = torch.tensor([[0, 2], [1, 3]])
-    result = search_mixing_weights(config, people(0.5), pairs, draws_others, embed)
+    result = search_mixing_weights(
+        config, people(0.5), pairs, draws_others(plan_search(config, pairs)), embed
+    )
     rejected = result.grid.set_index(["alpha", "beta"])["rejected"]
     assert rejected.loc[0.2].all()
     assert not rejected.loc[[0.6, 1.0]].any()
@@ -132,8 +136,10 @@ def test_points_that_draw_other_people_are_rejected() -> None:
 
 def test_all_points_rejected() -> None:
     config = make_config()
+    pairs = search_pairs(config, NUM_CLASSES)
+    drawn = draw(plan_search(config, pairs))
     with pytest.raises(UserError, match=r"search.grid.*other real people.*add larger weights"):
-        search_mixing_weights(config, people(-0.5), search_pairs(config, NUM_CLASSES), draw, embed)
+        search_mixing_weights(config, people(-0.5), pairs, drawn, embed)
 
 
 def test_fixed_weights_are_taken_as_they_are() -> None:
@@ -141,7 +147,9 @@ def test_fixed_weights_are_taken_as_they_are() -> None:
     pairs = search_pairs(config, NUM_CLASSES)
     assert len(pairs) == 8
     assert len(search_pairs(config, 4)) == 6, "all pairs of four people"
-    result = search_mixing_weights(config, people(-0.5), pairs, draw, embed)
+    result = search_mixing_weights(
+        config, people(-0.5), pairs, draw(plan_search(config, pairs)), embed
+    )
     assert (result.alpha, result.beta) == (0.7, 0.6)
     assert len(result.grid) == 1
 
@@ -162,8 +170,9 @@ def test_limit_is_the_95th_percentile_of_held_out_people() -> None:
 
 def test_files(tmp_path: Path) -> None:
     config = make_config()
+    pairs = search_pairs(config, NUM_CLASSES)
     result = search_mixing_weights(
-        config, people(0.5), search_pairs(config, NUM_CLASSES), draw, embed
+        config, people(0.5), pairs, draw(plan_search(config, pairs)), embed
     )
     pictures = [[torch.zeros(1, 8, 8, dtype=torch.uint8)] * 3]
     for name in ("a", "b"):
@@ -201,6 +210,8 @@ def test_missing_weights(tmp_path: Path) -> None:
 def test_heatmap_of_a_single_point(tmp_path: Path) -> None:
     config = make_config(mode="fixed")
     pairs = search_pairs(config, NUM_CLASSES)
-    result = search_mixing_weights(config, people(0.5), pairs, draw, embed)
+    result = search_mixing_weights(
+        config, people(0.5), pairs, draw(plan_search(config, pairs)), embed
+    )
     search_files._draw_heatmap(tmp_path / "map.png", result)
     assert (tmp_path / "map.png").stat().st_size > 1000
