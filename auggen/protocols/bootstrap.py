@@ -13,7 +13,7 @@ that the only difference, 2, 3 and 5 seeds would cover 0 in about 65, 80 and 85 
 Letters: r replicates, p people, s seeds, f false-accept rates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from auggen.measures.verification import (
     rank_scores,
     tars_at_fars,
 )
+from auggen.protocols.point import MEAN, Point
 
 FARS: npt.NDArray[np.float64] = np.logspace(-3, -1, 9)
 """The operating points: nine false-accept rates, evenly spaced on a log scale."""
@@ -78,15 +79,19 @@ def verification_figures(trials: pd.DataFrame, weights: Float[np.ndarray, "r p"]
 
 def identification_figures(trials: pd.DataFrame, weights: Float[np.ndarray, "r p"]) -> Figures:
     """Returns rank-1 and rank-5 under each row of weights."""
-    people = trials["person"].to_numpy()
-    ranks = trials["rank"].to_numpy()
-    num_people = weights.shape[1]
-    probes = np.bincount(people, minlength=num_people).astype(np.float64)
-    figures: Figures = {}
-    for k in RANKS:
-        hits = np.bincount(people[ranks < k], minlength=num_people)
-        figures[f"rank_{k}"] = weights @ hits / (weights @ probes)
-    return figures
+    return rank_figures(trials["person"].to_numpy(), trials["rank"].to_numpy(), RANKS, weights)
+
+
+def rank_figures(
+    people: Int[np.ndarray, "n"],
+    ranks: Int[np.ndarray, "n"],
+    wanted: Sequence[int],
+    weights: Float[np.ndarray, "r p"],
+) -> Figures:
+    """Returns rank-k for each wanted k, every probe weighed as its person, by row of weights."""
+    probes = weights @ np.bincount(people, minlength=weights.shape[1])
+    hits = {k: np.bincount(people[ranks < k], minlength=weights.shape[1]) for k in wanted}
+    return {f"rank_{k}": weights @ hits[k] / probes for k in wanted}
 
 
 def plain_tars(
@@ -121,3 +126,29 @@ def _blocks(
     rows = max(1, _ELEMENTS_PER_BLOCK // num_trials)
     for start in range(0, len(weights), rows):
         yield weights[start : start + rows]
+
+
+def mean_points(
+    benchmark: str,
+    metric: str,
+    means: Mapping[str, float],
+    spread: Mapping[str, Float[np.ndarray, "r"]],
+    *,
+    is_headline: bool,
+) -> Iterator[Point]:
+    """Yields each arm's mean over seeds and the gain, with intervals where replicates are known.
+
+    Args:
+        benchmark: its name.
+        metric: the figure.
+        means: by arm, `real` and `mixed`.
+        spread: replicates of the means, of both arms or of fewer.
+        is_headline: whether the figure is its benchmark's headline.
+    """
+    values = {**means, "gain": means["mixed"] - means["real"]}
+    drawn = dict(spread)
+    if drawn.keys() == means.keys():
+        drawn["gain"] = drawn["mixed"] - drawn["real"]
+    for arm, value in values.items():
+        low, high = interval(drawn[arm]) if arm in drawn else (None, None)
+        yield Point(benchmark, metric, is_headline, arm, MEAN, value, low, high)

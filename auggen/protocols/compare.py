@@ -21,7 +21,7 @@ from auggen.protocols.bootstrap import (
     arm_replicates,
     draw_seeds,
     identification_figures,
-    interval,
+    mean_points,
     person_weights,
     plain_tars,
     tar_name,
@@ -30,7 +30,7 @@ from auggen.protocols.bootstrap import (
 from auggen.protocols.compare_external import external_points
 from auggen.protocols.config import Benchmark, CompareConfig, EvaluateConfig
 from auggen.protocols.pairs import ACCURACY_STD
-from auggen.protocols.point import MEAN, Point
+from auggen.protocols.point import Point
 from auggen.protocols.results import ARMS, Results
 from auggen.protocols.trials import Trials
 
@@ -227,14 +227,9 @@ def _mean_points(
         }
     for name in (name for name in plain[ARMS[0]][0] if name != ACCURACY_STD):
         means = {arm: float(np.mean([figures[name] for figures in plain[arm]])) for arm in ARMS}
-        values = means | {"gain": means["mixed"] - means["real"]}
         spread = {arm: replicates[arm][name] for arm in ARMS if name in replicates[arm]}
-        if spread:
-            spread["gain"] = spread["mixed"] - spread["real"]
-        for arm, value in values.items():
-            low, high = interval(spread[arm]) if arm in spread else (None, None)
-            headline = _is_headline(benchmark, name)
-            yield Point(benchmark.name, name, headline, arm, MEAN, value, low, high)
+        headline = _is_headline(benchmark, name)
+        yield from mean_points(benchmark.name, name, means, spread, is_headline=headline)
 
 
 def _is_headline(benchmark: Benchmark, metric: str) -> bool:

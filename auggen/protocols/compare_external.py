@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from auggen.protocols.bootstrap import arm_replicates, draw_seeds, interval
+from auggen.protocols.bootstrap import arm_replicates, draw_seeds, mean_points
 from auggen.protocols.config import CompareConfig, ExternalRow, PairsRow
 from auggen.protocols.listed_pairs import ACCURACY
 from auggen.protocols.outcome import Outcome
 from auggen.protocols.pairs import ACCURACY_STD
-from auggen.protocols.point import MEAN, Point
+from auggen.protocols.point import Point
 
 HEADLINES = {
     "bin": ACCURACY,
@@ -83,24 +83,14 @@ def _points(
                     false_accepts=achieved,
                 )  # fmt: skip
     for key in shared:
-        if key != ACCURACY_STD:
-            yield from _means(name, key, arms, config, is_headline=key == headline)
-
-
-def _means(
-    name: str, key: str, arms: Arms, config: CompareConfig, *, is_headline: bool
-) -> Iterator[Point]:
-    values = {
-        arm: float(np.mean([one.figures[key] for one in models])) for arm, models in arms.items()
-    }
-    spread: dict[str, Float[np.ndarray, "r"]] = {}
-    for arm, models in arms.items():
-        if all(key in one.replicates for one in models):
-            table = np.stack([one.replicates[key] for one in models])
-            draws = draw_seeds(len(models), table.shape[1], config.seed, arm)
-            spread[arm] = arm_replicates(table, draws)
-    if len(spread) == len(arms):
-        spread["gain"] = spread["mixed"] - spread["real"]
-    for arm, value in {**values, "gain": values["mixed"] - values["real"]}.items():
-        low, high = interval(spread[arm]) if arm in spread else (None, None)
-        yield Point(name, key, is_headline, arm, MEAN, value, low, high)
+        if key == ACCURACY_STD:
+            continue
+        values: dict[str, float] = {}
+        spread: dict[str, Float[np.ndarray, "r"]] = {}
+        for arm, models in arms.items():
+            values[arm] = float(np.mean([one.figures[key] for one in models]))
+            if all(key in one.replicates for one in models):
+                table = np.stack([one.replicates[key] for one in models])
+                draws = draw_seeds(len(models), table.shape[1], config.seed, arm)
+                spread[arm] = arm_replicates(table, draws)
+        yield from mean_points(name, key, values, spread, is_headline=key == headline)

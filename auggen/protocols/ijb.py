@@ -7,7 +7,6 @@ are told with them. Letters: m images, t templates, d embedding size, r replicat
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,7 +15,7 @@ from auggen.core.errors import UserError
 from auggen.measures.identification import open_set, search_galleries
 from auggen.measures.roc import tars_at_low_fars
 from auggen.measures.templates import PairIndex, media_weights, pool_weighted
-from auggen.protocols.bootstrap import tar_name
+from auggen.protocols.bootstrap import rank_figures, tar_name
 from auggen.protocols.config import TemplatesRow
 from auggen.protocols.ijb_bootstrap import people_of_templates, weighted_tars
 from auggen.protocols.ijb_lists import IjbImages, Search, TemplatePairs
@@ -115,20 +114,10 @@ def run_ijb_1n(
             facts[f"false_positives_{number}.{_fnir_name(rate)}"] = int(count)
     for column, rate in enumerate(FPIRS):
         figures[_fnir_name(rate)] = float(np.mean([miss[column] for miss in misses]))
-    replicates = _rank_replicates(row, probes.people, ranks)
+    weights = unit_weights(row.name, int(probes.people.max()) + 1, row.num_replicates)
+    replicates = rank_figures(probes.people, ranks, RANKS, weights)
     return Outcome(figures, replicates, facts)
 
 
 def _fnir_name(rate: float) -> str:
     return tar_name(rate).replace("tar_at_far", "fnir_at_fpir")
-
-
-def _rank_replicates(
-    row: TemplatesRow, people: npt.NDArray[np.int64], ranks: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Rank-k with each probe weighed as its person."""
-    weights = unit_weights(row.name, int(people.max()) + 1, row.num_replicates)
-    probes = np.bincount(people, minlength=weights.shape[1])
-    hits = {k: np.bincount(people[ranks < k], minlength=weights.shape[1]) for k in RANKS}
-    total = weights @ probes
-    return {f"rank_{k}": weights @ hits[k] / total for k in RANKS}

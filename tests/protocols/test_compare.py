@@ -7,8 +7,9 @@ import pytest
 
 from auggen.core.errors import UserError
 from auggen.protocols.bootstrap import FARS, MEAN_TAR, tar_name
-from auggen.protocols.compare import MEAN, Comparison, Point, compare_models
+from auggen.protocols.compare import Comparison, compare_models
 from auggen.protocols.config import CompareConfig, EvaluateConfig
+from auggen.protocols.point import MEAN, Point
 from auggen.protocols.results import Results
 from tests.protocols.conftest import BENCHMARKS, Faces
 
