@@ -9,7 +9,8 @@ import pandas as pd
 
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes, write_json
-from auggen.protocols.compare import HELD_OUT, Comparison
+from auggen.protocols.bootstrap import MEAN_TAR
+from auggen.protocols.compare import HELD_OUT, MIN_FALSE_ACCEPTS, Comparison
 from auggen.protocols.outcome import Outcome
 from auggen.protocols.overlap import read_facts, tell_counts
 from auggen.protocols.plots import draw_gains, draw_roc
@@ -66,6 +67,9 @@ def format_table(folder: Path) -> str:
         UserError: see `read_points`.
     """
     points = read_points(folder)
+    is_thin = points["expected_false_accepts"] < MIN_FALSE_ACCEPTS
+    thin = set(zip(*(points.loc[is_thin, key] for key in ("benchmark", "metric")), strict=True))
+    thin |= {(benchmark, MEAN_TAR) for benchmark, _ in thin}
     rows = [["benchmark", "metric (* headline)", "real", "mixed", "gain", "95 % interval"]]
     for (benchmark, metric), arms in _by_metric(_main_figures(points)).items():
         gain = arms[_GAIN]
@@ -73,7 +77,9 @@ def format_table(folder: Path) -> str:
         rows.append(
             [
                 benchmark,
-                metric + ("*" if gain["headline"] else ""),
+                metric
+                + ("*" if gain["headline"] else "")
+                + ("~" if (benchmark, metric) in thin else ""),
                 *(f"{100 * arms[arm]['value']:.1f}" for arm in ARMS),
                 _points(gain["value"]),
                 "" if pd.isna(gain["low"]) else interval,
@@ -94,6 +100,10 @@ def format_table(folder: Path) -> str:
     lines.append(
         f"Percent; {people}; means over {num_seeds} seed(s), intervals over {over}; low eer is good"
     )
+    if thin:
+        lines.append(
+            f"~ fewer than {MIN_FALSE_ACCEPTS:.0f} impostors may pass: a single pair moves it"
+        )
     if others:
         lines.append(f"{', '.join(others)}: on whom and over what, see {BENCHMARKS_NAME}")
     return "\n".join(lines)

@@ -9,7 +9,8 @@ import pytest
 
 from auggen.core.errors import UserError
 from auggen.core.files import digest_files
-from auggen.protocols.compare import Comparison, compare_models
+from auggen.protocols.bootstrap import MEAN_TAR
+from auggen.protocols.compare import HEADLINES, MIN_FALSE_ACCEPTS, Comparison, compare_models
 from auggen.protocols.config import CompareConfig, EvaluateConfig
 from auggen.protocols.report import format_table, read_points, write_comparison
 from tests.protocols.conftest import BENCHMARKS, Faces
@@ -87,6 +88,16 @@ def test_the_table_shows_headlines_gains_and_intervals(written: Path) -> None:
         low, high = (f"{100 * figures[f'gain_{end}']:+.1f}" for end in ("low", "high"))
         assert line.endswith(f"[{low}, {high}]")
     assert "1.78e-3" not in table
+    points = read_points(written)
+    few = points[points["expected_false_accepts"] < MIN_FALSE_ACCEPTS]
+    marked = {tuple(line.split()[:2]) for line in table.splitlines() if "~  " in line}
+    names = {(row.benchmark, row.metric) for row in few.itertuples() if row.metric in table}
+    means = {(benchmark, MEAN_TAR) for benchmark, _ in names}
+    assert marked == {
+        (name, metric + "*" * (metric == HEADLINES[name]) + "~") for name, metric in names | means
+    }
+    assert 0 < len(marked) < len(table.splitlines()) / 2
+    assert table.splitlines()[-1].startswith("~ fewer than 10 impostors")
     assert "validation people; means over 3 seed(s)" in table
     assert set(pd.read_csv(written / "benchmarks.csv")["conditions"]) == {"validation people"}
 
@@ -99,9 +110,9 @@ def test_the_table_tells_test_sets_and_a_single_seed_apart(written: Path, tmp_pa
         else:
             table.loc[table["benchmark"] == "lowres", "conditions"] = "6000 pairs"
         table.to_csv(tmp_path / name, index=False)
-    end = format_table(tmp_path).splitlines()[-2:]
+    end = format_table(tmp_path).splitlines()[-3:]
     assert "validation people; means over 1 seed(s), intervals over people; low" in end[0]
-    assert end[1] == "lowres: on whom and over what, see benchmarks.csv"
+    assert end[2] == "lowres: on whom and over what, see benchmarks.csv"
 
 
 def test_missing_or_foreign_metrics_are_named(tmp_path: Path) -> None:
