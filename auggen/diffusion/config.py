@@ -39,6 +39,9 @@ class GeneratorConfig(Section):
     """Number of optimiser updates."""
     batch_size: PositiveInt
     """Images per update, over all processes."""
+    micro_batch_size: Annotated[int, Field(ge=0)]
+    """Images of it that a process computes at once, which bounds memory; the gradients of all parts
+    add up. 0: all at once."""
     optimizer: Literal["adam", "muon"]
     """`adam`; `muon` (`auggen.diffusion.muon`) fits better in half as many updates."""
     learning_rate: PositiveFloat

@@ -5,12 +5,13 @@ Dimensions: n images, c channels, h x w pixels, k classes, a augmentations.
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from auggen.core.checkpoints import resume_folder
 from auggen.core.devices import start_accelerator, to_device
@@ -53,6 +54,14 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Returns a copy on a device."""
         return Batch(**{name: to_device(tensor, device) for name, tensor in vars(self).items()})
+
+    def split(self, rows: int) -> list["Batch"]:
+        """Returns parts of at most so many rows, in order; 0: the whole."""
+        columns = {name: tensor.split(rows or len(tensor)) for name, tensor in vars(self).items()}
+        return [
+            Batch(**dict(zip(columns, part, strict=True)))
+            for part in zip(*columns.values(), strict=True)
+        ]
 
     def clean(self) -> Tensor:
         """Returns the augmented images [n c h w], nominally in [-1, 1]."""
@@ -132,19 +141,14 @@ def fit(
     )
     shown = progress(todo, "train_generator", total=config.steps, first=state.step, show=rank == 0)
     for step, batch in zip(shown, made, strict=True):
-        clean = batch.clean()
-        noisy = clean + batch.sigma[:, None, None, None] * batch.noise
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
         torch.manual_seed(derive_seed(config.seed, "generator dropout", step, rank))
-        denoised = model(noisy, batch.sigma, batch.condition, batch.augment)
-        loss = denoising_loss(denoised, clean, batch.sigma, config.sigma_data)
-        accelerator.backward(loss)
+        loss = _add_gradients(model, batch, config, accelerator)
         accelerator.clip_grad_norm_(weights, config.max_grad_norm)
         state.set_learning_rate(learning_rate_at(step, config))
         state.update()
         update_ema(average, weights, ema_decay_at(step, config.ema_decay))
         state.step = step + 1
-        state.loss_sum += accelerator.reduce(loss.detach(), reduction="mean").double()
+        state.loss_sum += accelerator.reduce(loss, reduction="mean").double()
         last = state.step == config.steps
         if state.step % log_every == 0 or last:
             state.record_loss(log_every, config.steps)
@@ -153,6 +157,29 @@ def fit(
                 state.record_loss(log_every, config.steps)
             state.save(state_path)
     return state
+
+
+def _add_gradients(
+    model: nn.Module, batch: Batch, config: GeneratorConfig, accelerator: Accelerator
+) -> Tensor:
+    """Adds up the gradients of a batch part by part; returns its mean loss.
+
+    Processes exchange gradients once, at the last part.
+    """
+    parts = batch.split(config.micro_batch_size)
+    total = torch.zeros((), device=batch.sigma.device)
+    for part in parts:
+        last = part is parts[-1]
+        with nullcontext() if last else accelerator.no_sync(model):
+            clean = part.clean()
+            noisy = clean + part.sigma[:, None, None, None] * part.noise
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+            denoised = model(noisy, part.sigma, part.condition, part.augment)
+            loss = denoising_loss(denoised, clean, part.sigma, config.sigma_data)
+            loss = loss * (len(part.sigma) / len(batch.sigma))
+            accelerator.backward(loss)
+        total += loss.detach()
+    return total
 
 
 def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: Path) -> str | None:

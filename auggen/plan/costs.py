@@ -98,7 +98,7 @@ def _train_generator(work: Work) -> StageCost:
     seconds = work.data.start["train_generator"] + work.networks.generator_once
     update = max(work.networks.generator_update, _fetching(work, config.batch_size, _real(work)))
     seconds += config.steps * update + _reading(work, _real(work))
-    rows = config.batch_size // work.devices
+    rows = min(config.micro_batch_size or config.batch_size, config.batch_size // work.devices)
     memory = _GENERATOR_COPIES * _FLOAT * weights + rows * work.generator.activation_bytes
     memory += work.data.base_bytes + _pixels(work, _real(work))
     return StageCost("train_generator", 1, seconds, memory, _FLOAT * weights, work.devices)

@@ -23,7 +23,13 @@ PEOPLE, IMAGES = 5, 3
 SIDE = 20
 """Pixels. Some layers of this size round differently if several threads share them."""
 CHANGES: dict[str, dict[str, Any]] = {
-    "train_generator": {"channels": [8, 8], "dropout": 0.0, "steps": 6, "checkpoint_every": 4},
+    "train_generator": {
+        "channels": [8, 8],
+        "dropout": 0.0,
+        "steps": 6,
+        "checkpoint_every": 4,
+        "micro_batch_size": 3,
+    },
     "search": {"mode": "fixed", "num_pairs": 2},
     # 21 images: five whole batches and one of a single image
     "synthesize": {

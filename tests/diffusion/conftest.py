@@ -17,8 +17,9 @@ def config(request: pytest.FixtureRequest) -> GeneratorConfig:
     return GeneratorConfig(
         patch_size=1, channels=[4, 8], layers_per_block=1, attention_levels=1, dropout=0.1,
         p_mean=-1.2, p_std=1.2, sigma_data=0.5, condition_dropout=0.1, augment_probability=0.3,
-        steps=6, batch_size=4, optimizer=request.param, learning_rate=0.01, warmup_steps=2,
-        ema_decay=0.9, max_grad_norm=1.0, precision="fp32", checkpoint_every=2, seed=0,
+        steps=6, batch_size=4, micro_batch_size=0, optimizer=request.param, learning_rate=0.01,
+        warmup_steps=2, ema_decay=0.9, max_grad_norm=1.0, precision="fp32", checkpoint_every=2,
+        seed=0,
     )  # fmt: skip
 
 

@@ -105,6 +105,29 @@ def test_processes_share_one_batch(config: GeneratorConfig, faces: FaceSet) -> N
     assert not torch.equal(whole.noise, draw_batch(faces, config, 4).noise)
 
 
+def test_parts_of_a_batch_add_up_to_it(
+    config: GeneratorConfig, faces: FaceSet, tmp_path: Path
+) -> None:
+    """Parts of 3 and 1 of a batch of 4: the weights of a whole batch, but for rounding."""
+    plain = config.model_copy(update={"dropout": 0.0})
+    batch = draw_batch(faces, plain, 0)
+    assert [len(part.sigma) for part in batch.split(3)] == [3, 1]
+    assert [len(part.sigma) for part in batch.split(0)] == [4]
+    ends = []
+    for rows in (0, 3, 4):
+        denoiser = build_denoiser(architecture_of(plain, faces), 0)
+        seen: list[int] = []
+        denoiser.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(len(args[0])))
+        asked = plain.model_copy(update={"micro_batch_size": rows})
+        state = fit(denoiser, faces, asked, start_accelerator("fp32"), tmp_path / "none")
+        assert seen[:2] == ([3, 1] if rows == 3 else [4, 4])
+        ends.append((torch.cat([p.flatten() for p in denoiser.parameters()]), state.curve))
+    (whole, curve), (added, other), (same, _) = ends
+    assert torch.equal(whole, same)
+    assert (added - whole).abs().max() < 1e-3 * (whole.abs().max())
+    assert [loss for _, loss in other] == pytest.approx([loss for _, loss in curve], rel=1e-3)
+
+
 def test_batch_agrees_with_the_face_set(config: GeneratorConfig, faces: FaceSet) -> None:
     plain = config.model_copy(
         update={"augment_probability": 0.0, "condition_dropout": 0.0, "batch_size": 64}

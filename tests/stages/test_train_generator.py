@@ -29,6 +29,7 @@ train_generator:
   augment_probability: 0.15
   steps: 2
   batch_size: 4
+  micro_batch_size: 3
   optimizer: muon
   learning_rate: 1e-3
   warmup_steps: 1
