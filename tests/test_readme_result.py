@@ -76,6 +76,22 @@ def test_every_rival_is_a_row_of_the_evidence() -> None:
         assert row.strip("| ").split(" | ")[1:] == shown
 
 
+def test_every_change_of_the_default_is_a_row_of_the_evidence() -> None:
+    block = EVIDENCE.split("<!-- around -->")[1].split("<!-- /around -->")[0]
+    rows = [line for line in block.splitlines() if line.startswith("| ")][1:]
+    arms = json.loads((ROOT / "metrics" / "studies" / "around.pie68_32.json").read_text())["arms"]
+    shown = (("pairs", "mean_tar"), OTHERS[0], ("templates", "mean_tar"), OTHERS[2])
+    assert [row.strip("| ").split(" | ") for row in rows] == [
+        [
+            name,
+            *(" ".join(cells({"real": 0, "mixed": 0} | arm[one][two])[2:]) for one, two in shown),
+        ]
+        for name, arm in arms.items()
+        if name != "mixed"
+    ]
+    assert len(rows) > 20
+
+
 def test_the_map_from_paper_to_code_names_existing_files() -> None:
     rows = [line for line in README.splitlines() if line.startswith("|") and "`" in line]
     names = [name for row in rows for name in re.findall(r"[\w/]+\.py", row)]
