@@ -135,7 +135,8 @@ def _search(work: Work) -> StageCost:
 
 def _synthesize(work: Work) -> StageCost:
     config, images = work.settings.synthesize, work.sizes.pool_images
-    seconds = work.data.start["synthesize"] + _drawing(work, images)
+    anew = config.anew_images if config.mixing == "score" else 0  # one network call, not two
+    seconds = work.data.start["synthesize"] + _drawing(work, images - anew // 2)
     seconds += images * work.data.write_image
     if config.pair_rule != "random":
         seconds += _embedding(work, _real(work), config.batch_size)

@@ -91,6 +91,13 @@ def test_devices_share_drawing(free: Work) -> None:
     assert used["prepare"] == used["compare"] == 1
 
 
+def test_a_person_drawn_anew_takes_one_call_under_score_mixing(free: Work) -> None:
+    pool = free.settings.synthesize.model_copy(update={"anew_images": 128, "mixing": "score"})
+    work = replace(free, settings=replace(free.settings, synthesize=pool))
+    assert free.sizes.pool_images == 240
+    assert seconds(priced(work, draw_batch=1.0))["synthesize"] == ceil((240 - 64) / 64)
+
+
 def test_large_sets_are_fetched_while_the_network_works(free: Work) -> None:
     sizes = replace(free.sizes, real_images=10_000_000)
     work = replace(priced(free, read_image=1.0, generator_update=10.0), sizes=sizes)
@@ -119,3 +126,14 @@ def test_disk_of_face_sets(free: Work) -> None:
     assert found["prepare"].disk_bytes == 10 * (400 + 230)
     assert found["synthesize"].disk_bytes == 10 * 240
     assert found["select"].disk_bytes == 10 * (170 + 240)
+
+
+def test_parts_of_a_batch_bound_the_memory(free: Work) -> None:
+    network = Network(weights=0, forward_flops=1.0, training_flops=3.0, activation_bytes=7e9)
+    whole = replace(free, generator=network)
+    config = free.settings.train_generator.model_copy(update={"micro_batch_size": 3})
+    parts = replace(whole, settings=replace(free.settings, train_generator=config))
+    saved = [memory(work)["train_generator"].memory_bytes for work in (whole, parts)]
+    assert saved[0] - saved[1] == (config.batch_size - 3) * 7e9
+    alone = replace(parts, devices=8)  # two images each
+    assert saved[1] - memory(alone)["train_generator"].memory_bytes == 7e9
