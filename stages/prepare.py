@@ -42,7 +42,7 @@ def prepare(
     """Crops, resizes, splits by identity, shards; makes three benchmarks of held-out people.
 
     What later stages would refuse (any section of the params, ratios beyond the training people,
-    too few test people, a test set that is not there) is refused here, before the first long work.
+    too few test people, test sets with wrong lists) is refused here, before the first long work.
     """
     settings = read_settings(params)
     config = settings.prepare

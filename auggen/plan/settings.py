@@ -14,7 +14,7 @@ from auggen.ingest.config import PrepareConfig
 from auggen.ingest.source import open_photos
 from auggen.protocols.compare import check_headlines
 from auggen.protocols.config import CompareConfig, EvaluateConfig, Seeds
-from auggen.protocols.external import check_paths
+from auggen.protocols.external import check_paths, open_test_sets
 from auggen.recognition.config import TrainConfig
 from auggen.selection.choice import count_anew, count_classes
 from auggen.selection.config import MixRatio, ScoreConfig, SelectConfig
@@ -163,7 +163,7 @@ def check_run(
 
     Raises:
         UserError: see `count_selected`, `check_levels` and `check_headlines`; a test set that is
-            not there.
+            not there or, if the test people are known, has wrong lists.
     """
     network = settings.train_generator
     check_levels(
@@ -173,6 +173,7 @@ def check_run(
     check_paths(settings.evaluate)
     if not test_images:
         return ""
+    open_test_sets(settings.evaluate, settings.prepare)
     return check_headlines(settings.evaluate, test_images, settings.prepare.images_per_template)
 
 

@@ -7,15 +7,15 @@ Letters: m images, d embedding size.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from auggen.core.errors import UserError
 from auggen.core.files import digest_files
-from auggen.faces.manifest import Manifest
 from auggen.protocols.bin_file import read_bin
 from auggen.protocols.config import (
     EvaluateConfig,
@@ -45,6 +45,19 @@ Run = Callable[[Tensor], Outcome]
 _LISTS = {".txt", ".csv", ".mat"}
 
 
+@runtime_checkable
+class Pixels(Protocol):
+    """What the models were trained for: of a manifest, or of the params before there is one."""
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 3 RGB."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width, pixels."""
+
+
 @dataclass(frozen=True)
 class TestSet:
     """A test set, read but for its pixels."""
@@ -53,8 +66,8 @@ class TestSet:
     """Its line in params.yaml."""
     images: ExternalImages
     """Its images at the model's size."""
-    digest: str
-    """SHA-256 of its lists and of names and sizes of its images."""
+    read_digest: Callable[[], str]
+    """Reads all its files: see `digest`."""
     run: Run
     """From raw embeddings [m d] to the outcome."""
     people: frozenset[str] = frozenset()
@@ -62,19 +75,24 @@ class TestSet:
 
     __test__ = False  # it is not for pytest
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its lists and of its images, names and bytes."""
+        return self.read_digest()
 
-def open_test_sets(config: EvaluateConfig, manifest: Manifest) -> list[TestSet]:
+
+def open_test_sets(config: EvaluateConfig, size: Pixels) -> list[TestSet]:
     """Opens every test set that params.yaml names; none is required.
 
     Args:
         config: the rows.
-        manifest: of the held-out people: channels and size the models were trained for.
+        size: of the images that the models were trained for.
 
     Raises:
         UserError: a path is missing, or a list is wrong; names row, file and line.
     """
     check_paths(config)
-    return [_open(row, config, manifest) for row in config.external]
+    return [_open(row, config, size) for row in config.external]
 
 
 def check_paths(config: EvaluateConfig) -> None:
@@ -87,19 +105,19 @@ def check_paths(config: EvaluateConfig) -> None:
             )
 
 
-def _open(row: ExternalRow, config: EvaluateConfig, manifest: Manifest) -> TestSet:
+def _open(row: ExternalRow, config: EvaluateConfig, size: Pixels) -> TestSet:
     match row:
         case PairsRow(protocol="bin"):
-            return _open_bin(row, manifest)
+            return _open_bin(row, size)
         case PairsRow():
             read = read_lfw_pairs if row.protocol == "lfw_pairs" else read_pair_list
-            return _open_pairs(row, read(Path(row.path)), manifest)
+            return _open_pairs(row, read(Path(row.path)), size)
         case GroupsRow():
             path = Path(row.path)
             pairs = read_rfw(path) if path.is_dir() else read_pair_list(path, with_groups=True)
-            return _open_pairs(row, pairs, manifest)
+            return _open_pairs(row, pairs, size)
         case TemplatesRow():
-            return _open_ijb(row, config.flip, manifest)
+            return _open_ijb(row, config.flip, size)
         case TinyFaceRow():
             found = read_tinyface(Path(row.path))
 
@@ -107,10 +125,10 @@ def _open(row: ExternalRow, config: EvaluateConfig, manifest: Manifest) -> TestS
                 unit = normalise_embeddings(embeddings)
                 return run_tinyface(row.name, unit, found, row.num_replicates)
 
-            return _of_files(row, found.paths, manifest, run)
+            return _of_files(row, found.paths, size, run)
 
 
-def _open_bin(row: PairsRow, manifest: Manifest) -> TestSet:
+def _open_bin(row: PairsRow, size: Pixels) -> TestSet:
     path = Path(row.path)
     content = read_bin(path)
     first = np.arange(0, len(content.images), 2)
@@ -123,11 +141,11 @@ def _open_bin(row: PairsRow, manifest: Manifest) -> TestSet:
         )
 
     names = [f"{path}: image {number}" for number in range(len(content.images))]
-    images = _at_model_size(content.images, names, manifest)
-    return TestSet(row, images, digest_files(path), run)
+    images = _at_model_size(content.images, names, size)
+    return TestSet(row, images, partial(digest_files, path), run)
 
 
-def _open_pairs(row: PairsRow | GroupsRow, pairs: PairList, manifest: Manifest) -> TestSet:
+def _open_pairs(row: PairsRow | GroupsRow, pairs: PairList, size: Pixels) -> TestSet:
     people = None
     if pairs.people is not None:
         people = (pairs.people[pairs.first], pairs.people[pairs.second])
@@ -143,10 +161,10 @@ def _open_pairs(row: PairsRow | GroupsRow, pairs: PairList, manifest: Manifest) 
         groups = pairs.groups or []
         return run_groups(row.name, *trials, groups, people, row.far, row.num_replicates)
 
-    return _of_files(row, pairs.images, manifest, run)
+    return _of_files(row, pairs.images, size, run)
 
 
-def _open_ijb(row: TemplatesRow, flip: bool, manifest: Manifest) -> TestSet:
+def _open_ijb(row: TemplatesRow, flip: bool, size: Pixels) -> TestSet:
     folder = Path(row.path)
     images = read_images(folder)
     flags = f"N{row.keep_norm:d} D{row.detector_score:d} F{flip:d}, five-point similarity"
@@ -159,36 +177,41 @@ def _open_ijb(row: TemplatesRow, flip: bool, manifest: Manifest) -> TestSet:
     def run(embeddings: Tensor) -> Outcome:
         return score(pool_images(embeddings, images, row))
 
-    return _of_files(row, images.paths, manifest, run, images.points)
+    return _of_files(row, images.paths, size, run, images.points)
 
 
 def _of_files(
     row: ExternalRow,
     paths: Sequence[Path],
-    manifest: Manifest,
+    size: Pixels,
     run: Run,
     points: np.ndarray | None = None,
 ) -> TestSet:
-    """A test set of image files; the digest covers lists and images, names and bytes."""
-    digest = hashlib.sha256()
-    base = Path(row.path).parent
-    found = [Path(row.path)] if Path(row.path).is_file() else sorted(Path(row.path).rglob("*"))
-    lists = [path for path in found if path.suffix in _LISTS and path.is_file()]
-    for path in [*lists, *paths]:
-        digest.update(f"{path.relative_to(base).as_posix()}\0{digest_files(path)}\0".encode())
-    if points is not None:
-        digest.update(np.ascontiguousarray(points).tobytes())
-    images = _at_model_size(paths, [str(path) for path in paths], manifest, points)
+    """A test set of image files."""
+
+    def digest() -> str:
+        content = hashlib.sha256()
+        root = Path(row.path)
+        found = [root] if root.is_file() else sorted(root.rglob("*"))
+        lists = [path for path in found if path.suffix in _LISTS and path.is_file()]
+        for path in [*lists, *paths]:
+            name = path.relative_to(root.parent).as_posix()
+            content.update(f"{name}\0{digest_files(path)}\0".encode())
+        if points is not None:
+            content.update(np.ascontiguousarray(points).tobytes())
+        return content.hexdigest()
+
+    images = _at_model_size(paths, [str(path) for path in paths], size, points)
     named = isinstance(row, GroupsRow) or row.protocol in ("lfw_pairs", "pair_list")
     people = frozenset(path.parent.name for path in paths) if named else frozenset()
-    return TestSet(row, images, digest.hexdigest(), run, people)
+    return TestSet(row, images, digest, run, people)
 
 
 def _at_model_size(
     sources: Sequence[bytes | Path],
     names: Sequence[str],
-    manifest: Manifest,
+    size: Pixels,
     points: np.ndarray | None = None,
 ) -> ExternalImages:
-    size = {"channels": manifest.channels, "image_size": manifest.image_size}
-    return ExternalImages(sources, names=names, points=points, **size)
+    shape = {"channels": size.channels, "image_size": size.image_size}
+    return ExternalImages(sources, names=names, points=points, **shape)

@@ -89,6 +89,7 @@ def test_wrong_params(
         ("num_pairs: 2", "num_pairs: 200", r"`search.num_pairs` is 200"),
         ("image_size: 16", "image_size: 17", "must be a multiple of 2 pixels, but they are 17"),
         ("protocol: lowres", "protocol: bin\n    path: no.bin", r"no\.bin: missing, but `lowres`"),
+        ("protocol: lowres", "protocol: ijb\n    path: tests", r"tests/meta: 0 files end in _face"),
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
