@@ -11,6 +11,7 @@ from auggen.plan.data_rates import DataRates
 from auggen.plan.network_rates import NetworkRates
 from auggen.plan.networks import Network
 from auggen.plan.settings import Settings, Sizes
+from auggen.synthesis.config import Mixing
 
 _FLOAT = 4.0
 _GENERATOR_COPIES = 5
@@ -21,6 +22,8 @@ _PIXELS_IN_MEMORY = 256_000_000
 """Larger face sets stay on disk."""
 _THUMBNAIL = 256
 """Pixels of a thumbnail, by which score compares images."""
+_CALLS: dict[Mixing, int] = {"condition": 1, "score": 2, "pixel": 0}
+"""Network calls for a mixed person's image; one of a person drawn anew takes one."""
 _SCORE_BYTES = 100.0
 """Of an image in the table of scores."""
 _TRIAL_BYTES = 40
@@ -135,8 +138,8 @@ def _search(work: Work) -> StageCost:
 
 def _synthesize(work: Work) -> StageCost:
     config, images = work.settings.synthesize, work.sizes.pool_images
-    anew = config.anew_images if config.mixing == "score" else 0  # one network call, not two
-    seconds = work.data.start["synthesize"] + _drawing(work, images - anew // 2)
+    drawn = config.anew_images + _CALLS[config.mixing] * (images - config.anew_images)
+    seconds = work.data.start["synthesize"] + _drawing(work, drawn)
     seconds += images * work.data.write_image
     if config.pair_rule != "random":
         seconds += _embedding(work, _real(work), config.batch_size)

@@ -40,7 +40,7 @@ class NetworkRates:
     generator_update: float
     """Of an update."""
     draw_batch: float
-    """Of drawing a batch of the pool."""
+    """Of drawing a batch, an image by one condition."""
     recogniser_once: float
     """Of a recogniser training besides its updates."""
     real_update: float
@@ -126,7 +126,7 @@ def _time_drawing(settings: Settings, sizes: Sizes, generator_dir: Path) -> floa
         network,
         network.num_classes,
         shape,
-        config.mixing,
+        "condition",
         config.batch_size,
         config.sampler,
         device,

@@ -99,8 +99,7 @@ def _describe(build: Callable[[], nn.Module], inputs: Callable[[], tuple[Tensor,
 
 
 def network_calls(settings: Settings) -> int:
-    """Returns how often the denoiser sees an image while it is drawn into the pool."""
+    """Returns how often the denoiser sees an image that is drawn by one condition."""
     sampler = settings.synthesize.sampler
     steps = 2 * sampler.num_steps - 1 if sampler.kind == "heun" else sampler.num_steps
-    calls = {"score": 2, "pixel": 0}.get(settings.synthesize.mixing, 1)
-    return steps * calls * (1 if sampler.guidance == 1.0 else 2)
+    return steps * (1 if sampler.guidance == 1.0 else 2)

@@ -91,11 +91,21 @@ def test_devices_share_drawing(free: Work) -> None:
     assert used["prepare"] == used["compare"] == 1
 
 
-def test_a_person_drawn_anew_takes_one_call_under_score_mixing(free: Work) -> None:
-    pool = free.settings.synthesize.model_copy(update={"anew_images": 128, "mixing": "score"})
-    work = replace(free, settings=replace(free.settings, synthesize=pool))
-    assert free.sizes.pool_images == 240
-    assert seconds(priced(work, draw_batch=1.0))["synthesize"] == ceil((240 - 64) / 64)
+@pytest.mark.parametrize(
+    ("mixing", "anew", "batches"),
+    [("condition", 128, 4), ("score", 128, 6), ("score", 0, 4), ("pixel", 0, 0)],
+)
+def test_mixed_people_take_two_network_calls_under_score_mixing_the_rest_one(
+    free: Work, mixing: str, anew: int, batches: int
+) -> None:
+    """112 mixed images, 128 of people drawn anew, batches of 64; the search mixes by conditions."""
+    update = {"anew_images": anew, "mixing": mixing}
+    pool = free.settings.synthesize.model_copy(update=update)
+    sizes = replace(free.sizes, pool_images=112 + anew)
+    work = replace(free, settings=replace(free.settings, synthesize=pool), sizes=sizes)
+    found = seconds(priced(work, draw_batch=1.0))
+    assert found.get("synthesize", 0) == batches
+    assert found["search"] == seconds(priced(free, draw_batch=1.0))["search"] > 0
 
 
 def test_large_sets_are_fetched_while_the_network_works(free: Work) -> None:
