@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from auggen.core.checkpoints import resume_folder
 from auggen.core.devices import start_accelerator, to_device
+from auggen.core.ema import ema_decay_at, update_ema
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
 from auggen.core.progress import progress
@@ -24,7 +25,6 @@ from auggen.diffusion.checkpoint import save_generator
 from auggen.diffusion.conditioning import drop_conditions, one_hot
 from auggen.diffusion.config import GeneratorConfig
 from auggen.diffusion.edm import denoising_loss, draw_sigma
-from auggen.diffusion.ema import ema_decay_at, update_ema
 from auggen.diffusion.network import Architecture, Denoiser, build_denoiser
 from auggen.diffusion.pictures import draw_samples_sheet
 from auggen.diffusion.state import TrainingState

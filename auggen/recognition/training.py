@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from auggen.core.checkpoints import load_tensors, resume_folder, save_tensors
 from auggen.core.devices import start_accelerator, to_device
+from auggen.core.ema import ema_decay_at, update_ema
 from auggen.core.errors import UserError
 from auggen.core.files import atomic_directory, write_bytes
 from auggen.core.progress import progress
@@ -279,10 +280,9 @@ def train_recogniser(
 def _update_average(
     average: dict[str, Tensor], backbone: Backbone, decay: float, step: int
 ) -> None:
-    """Moves the running average towards the weights; early steps weigh more."""
-    rate = 1.0 - min(decay, (1 + step) / (10 + step)) if decay else 1.0
+    """Moves the running average towards the weights; counts of batches are copied."""
     state = backbone.state_dict()
     real = [name for name, value in state.items() if value.is_floating_point()]
-    torch._foreach_lerp_([average[k] for k in real], [state[k] for k in real], rate)
+    update_ema([average[k] for k in real], [state[k] for k in real], ema_decay_at(step, decay))
     for name in state.keys() - set(real):
         average[name].copy_(state[name])

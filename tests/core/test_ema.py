@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auggen.diffusion.ema import ema_decay_at, update_ema
+from auggen.core.ema import ema_decay_at, update_ema
 
 
 def test_average_against_a_loop() -> None:
