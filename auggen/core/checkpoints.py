@@ -53,7 +53,7 @@ def resume_folder(stage: str, config: Any, *inputs: Path, is_main: bool = True) 
     State that a killed run of the same DVC stage in the same checkout left under another key goes
     at the end too: nothing else would ever remove it.
     In a run of several processes only the main one locks and removes; the others get the path and
-    must wait for it (`accelerator.wait_for_everyone`) before they read and before the block ends.
+    must wait for it (`accelerator.wait_for_everyone`) before they read and after they have written.
     """
     parts = [repr(config), torch.__version__, digest_files(_CODE, pattern="*.py")]
     parts += [digest_files(path) for path in inputs]

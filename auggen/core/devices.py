@@ -45,6 +45,7 @@ def start_accelerator(precision: Precision) -> Accelerator:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable products on a GPU
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False  # else a GPU's fp32 convolutions round to 10 bits
     _keep_freed_memory()
     # Nothing reads uninitialised memory, and filling it costs time. The stub lacks the name.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -56,11 +57,15 @@ def start_accelerator(precision: Precision) -> Accelerator:
         cpu=not torch.cuda.is_available(),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
-    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(count_cores())
+    return accelerator
+
+
+def count_cores() -> int:
+    """Returns this process's share of the cores: those it may use / processes on this machine."""
     usable = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(usable(0)) if usable else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // local_processes))
-    return accelerator
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _keep_freed_memory() -> None:

@@ -152,10 +152,11 @@ def fit(
         last = state.step == config.steps
         if state.step % log_every == 0 or last:
             state.record_loss(log_every, config.steps)
-        if state.step % config.checkpoint_every == 0 and not last and rank == 0:
+        if state.step % config.checkpoint_every == 0 and not last:
             if not math.isfinite(float(state.loss_sum)):
-                state.record_loss(log_every, config.steps)
-            state.save(state_path)
+                state.record_loss(log_every, config.steps)  # raises, in every process
+            if rank == 0:
+                state.save(state_path)
     return state
 
 
@@ -213,7 +214,6 @@ def train_generator(config: GeneratorConfig, faces: FaceSet, source: Path, out: 
         accelerator.wait_for_everyone()
         if main:
             _write_outputs(state, denoiser, faces, config, out)
-    accelerator.wait_for_everyone()
     if not main:
         return None
     count = sum(parameter.numel() for parameter in state.parameters.values())

@@ -3,7 +3,6 @@
 Dimensions: n images, m rows asked for, c channels, h = w pixels.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from auggen.core.devices import count_cores
 from auggen.core.errors import UserError
 from auggen.faces.decode import DECODE_ERRORS, decode_stored
 
@@ -98,8 +98,7 @@ class StoredImages(ImageRows):
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        usable = getattr(os, "sched_getaffinity", None)  # Linux only
-        return ThreadPoolExecutor(len(usable(0)) if usable else os.cpu_count())
+        return ThreadPoolExecutor(count_cores())
 
     def encoded(self, row: int) -> bytes:
         """Returns the JPEG or PNG of row in [0, n), as it is stored.

@@ -93,12 +93,19 @@ def measure_networks(settings: Settings, sizes: Sizes, devices: int, folder: Pat
     )
 
 
+def _forget_compiled() -> None:
+    """After compiling eight networks in one process, torch would run the next ones uncompiled."""
+    if torch.cuda.is_available():
+        torch._dynamo.reset()
+
+
 def _time_generator(settings: Settings, devices: int, real: Path, out: Path) -> tuple[float, float]:
     faces = read_face_set(real)
     config = settings.train_generator
     part = {"batch_size": config.batch_size // devices, "checkpoint_every": _NEVER}
 
     def train(steps: int) -> None:
+        _forget_compiled()
         train_generator(config.model_copy(update=part | {"steps": steps}), faces, real, out)
 
     return time_updates(train)
@@ -112,6 +119,7 @@ def _time_recogniser(
     part = {"batch_size": config.batch_size // devices, "checkpoint_every": _NEVER, "epochs": 0.0}
 
     def train(steps: int) -> None:
+        _forget_compiled()
         train_recogniser(data, config.model_copy(update=part | {"steps": steps}), 0, out, data_dir)
 
     return time_updates(train)
@@ -121,6 +129,8 @@ def _time_drawing(settings: Settings, sizes: Sizes, generator_dir: Path) -> floa
     config = settings.synthesize
     device = start_accelerator(config.sampler.precision).device
     network = load_generator(generator_dir).to(device)
+    if device.type == "cuda":
+        network.compile()
     shape = (network.channels, network.image_size, network.image_size)
     generator = Generator(
         network,

@@ -220,7 +220,7 @@ def train_recogniser(
     batches = _Batches(
         data, config, seed, steps, accelerator.process_index, accelerator.num_processes
     )
-    if on_gpu:
+    if on_gpu and accelerator.num_processes == 1:  # synchronised batch norm cuts the graph up
         bare.compile()
     model = accelerator.prepare_model(bare)
     key = (config.model_dump(), seed)

@@ -177,8 +177,8 @@ def drawn_images(
     """Draws all images of a recipe with all processes; yields them on the main process.
 
     Finished batches survive a kill in the resume folder of (stage, key, inputs) and are removed
-    when the block ends well. Processes other than the main one get an empty iterator and wait at
-    the end of the block.
+    when the block ends well. Processes other than the main one get an empty iterator and need not
+    wait for it: it may fail.
     """
     main = accelerator.is_main_process
     with resume_folder(stage, key, *inputs, is_main=main) as folder:
@@ -193,4 +193,3 @@ def drawn_images(
         )
         accelerator.wait_for_everyone()
         yield read_drawn(folder, len(recipe) if main else 0, batch_size)
-        accelerator.wait_for_everyone()
