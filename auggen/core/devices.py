@@ -18,7 +18,7 @@ from torch import Tensor
 Precision = Literal["auto", "fp32", "bf16"]
 
 _PATIENCE = timedelta(hours=6)
-"""How long processes wait for each other: the main one writes a large pool alone."""
+"""How long processes wait for each other: the main one may wait for another run of the same key."""
 
 _ROWS_A_THREAD = 16
 
