@@ -163,7 +163,8 @@ def test_shipped_studies_are_fair(path: Path, overlay: str | None, root: Path) -
     reads_test_people = found.study.confirm or path.stem in ("pilot", "rivals")
     identities = {item.params["evaluate"]["identities"] for item in found.experiments}
     assert identities == {"test" if reads_test_people else "validation"}
-    num_seeds = 3 if reads_test_people or path.stem == "generator" else 1
+    thrice = ("generator", "rules", "width")
+    num_seeds = 3 if reads_test_people or path.stem in thrice else 1
     assert (len(found.study.splits), len(found.study.seeds)) == (5, num_seeds)
 
 
