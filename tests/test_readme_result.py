@@ -104,3 +104,15 @@ def test_the_map_from_paper_to_code_names_existing_files() -> None:
 
 def test_it_is_short() -> None:
     assert len(README.splitlines()) <= 120
+
+
+def test_the_wider_network_is_that_of_the_study() -> None:
+    path = ROOT / "metrics" / "studies" / "width.pie68_32.json"
+    arms = json.loads(path.read_text())["arms"]
+    for arm, texts in (
+        ("real_wide", [EVIDENCE, README]),
+        ("mixed", [EVIDENCE, README]),
+        ("mixed_wide", [EVIDENCE]),
+    ):
+        shown = cells({"real": 0, "mixed": 0} | arms[arm]["pairs"]["mean_tar"])[2:]
+        assert all(" ".join(shown) in text for text in texts), arm
